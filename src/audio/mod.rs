@@ -1,0 +1,2 @@
+//! Recordings: from the bytes of a file to mono samples at one rate.
+#![forbid(unsafe_code)]

@@ -1,0 +1,2 @@
+//! Connectionist temporal classification: the loss and its gradient, and forced alignment.
+#![forbid(unsafe_code)]

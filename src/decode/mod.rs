@@ -1,0 +1,2 @@
+//! From log probabilities to phones. Plain slices, no tensors.
+#![forbid(unsafe_code)]

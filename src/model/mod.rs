@@ -1,0 +1,2 @@
+//! Layers put together, and the file they live in.
+#![forbid(unsafe_code)]

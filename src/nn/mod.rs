@@ -1,0 +1,1 @@
+//! Trainable parts on candle tensors. Knows nothing of speech.

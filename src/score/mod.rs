@@ -1,0 +1,2 @@
+//! Phone error rates: edit distance, totals, confusions.
+#![forbid(unsafe_code)]

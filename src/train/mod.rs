@@ -1,0 +1,2 @@
+//! Training: recipe, loop, checkpoints, metrics.
+#![forbid(unsafe_code)]

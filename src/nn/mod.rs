@@ -1,1 +1,12 @@
 //! Trainable parts on candle tensors. Knows nothing of speech.
+//!
+//! Tensors are packed, `[N, F]`: see [`crate::lengths`].
+
+pub mod dropout;
+pub mod linear;
+pub mod op;
+pub mod optim;
+pub mod params;
+pub mod product;
+pub mod recurrent;
+pub mod subsample;

@@ -1,0 +1,32 @@
+//! What every custom operation on candle tensors needs: slices out of tensors and tensors out of vectors.
+#![forbid(unsafe_code)]
+
+use candle_core::{CpuStorage, Device, Layout, Result, Shape, Storage, Tensor, WithDType, bail};
+
+/// The numbers behind a storage, which must lie in row-major order without gaps.
+pub fn slice<'a, T: WithDType>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [T]> {
+    match layout.contiguous_offsets() {
+        Some((start, end)) => Ok(&storage.as_slice::<T>()?[start..end]),
+        None => bail!("the tensor is not contiguous"),
+    }
+}
+
+/// Calls `f` with the numbers of a contiguous tensor on the CPU.
+pub fn with_slice<T: WithDType, R>(tensor: &Tensor, f: impl FnOnce(&[T]) -> R) -> Result<R> {
+    let (storage, layout) = tensor.storage_and_layout();
+    match &*storage {
+        Storage::Cpu(storage) => Ok(f(slice(storage, layout)?)),
+        _ => bail!("the tensor is not on the CPU"),
+    }
+}
+
+/// A copy of the numbers of a tensor.
+pub fn to_vec<T: WithDType>(tensor: &Tensor) -> Result<Vec<T>> {
+    with_slice(&tensor.contiguous()?, <[T]>::to_vec)
+}
+
+/// A tensor on the CPU without history, as a backward pass returns it.
+pub fn from_vec<T: WithDType>(data: Vec<T>, shape: impl Into<Shape>) -> Result<Tensor> {
+    let shape = shape.into();
+    Tensor::from_vec(data, shape, &Device::Cpu)
+}

@@ -1,0 +1,253 @@
+//! Vectors of f32 for the fast path, chosen at run time, and the one inner product that the recurrent loops use.
+
+use crate::nn::recurrent::lane::Lane;
+use pulp::{Scalar256b, Simd, WithSimd};
+use std::ops::{Add, Mul, Neg, Sub};
+use std::sync::OnceLock;
+
+/// An instruction set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Path {
+    /// AVX-512.
+    Avx512,
+    /// AVX2 and FMA.
+    Avx2,
+    /// NEON.
+    Neon,
+    /// Plain Rust, eight numbers at a time.
+    Portable,
+}
+
+impl Path {
+    /// The name, as `FORMANT_SIMD` takes it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Avx512 => "avx512",
+            Self::Avx2 => "avx2",
+            Self::Neon => "neon",
+            Self::Portable => "portable",
+        }
+    }
+
+    /// Those that this machine has, fastest first.
+    pub fn available() -> Vec<Self> {
+        let mut paths = Vec::new();
+        #[cfg(target_arch = "x86_64")]
+        {
+            paths.extend(pulp::x86::V4::try_new().map(|_| Self::Avx512));
+            paths.extend(pulp::x86::V3::try_new().map(|_| Self::Avx2));
+        }
+        #[cfg(target_arch = "aarch64")]
+        paths.extend(pulp::aarch64::Neon::try_new().map(|_| Self::Neon));
+        paths.push(Self::Portable);
+        paths
+    }
+
+    /// The one in use: the fastest, or what the environment variable `FORMANT_SIMD` names.
+    pub fn current() -> Self {
+        static CURRENT: OnceLock<Path> = OnceLock::new();
+        *CURRENT.get_or_init(|| {
+            let paths = Self::available();
+            let wanted = std::env::var("FORMANT_SIMD").unwrap_or_default();
+            paths.iter().copied().find(|p| p.name() == wanted).unwrap_or(paths[0])
+        })
+    }
+
+    /// Runs `op` with this instruction set; plain Rust if the machine lacks it.
+    pub fn dispatch<Op: WithSimd>(self, op: Op) -> Op::Output {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512 => match pulp::x86::V4::try_new() {
+                Some(simd) => Simd::vectorize(simd, op),
+                None => Scalar256b.vectorize(op),
+            },
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2 => match pulp::x86::V3::try_new() {
+                Some(simd) => Simd::vectorize(simd, op),
+                None => Scalar256b.vectorize(op),
+            },
+            #[cfg(target_arch = "aarch64")]
+            Self::Neon => match pulp::aarch64::Neon::try_new() {
+                Some(simd) => Simd::vectorize(simd, op),
+                None => Scalar256b.vectorize(op),
+            },
+            _ => Scalar256b.vectorize(op),
+        }
+    }
+}
+
+/// A vector of f32 with proof of its instruction set.
+#[derive(Clone, Copy)]
+pub struct Vector<S: Simd> {
+    /// The proof.
+    pub simd: S,
+    /// The numbers.
+    pub v: S::f32s,
+}
+
+macro_rules! binary {
+    ($trait:ident, $method:ident, $call:ident) => {
+        impl<S: Simd> $trait for Vector<S> {
+            type Output = Self;
+            #[inline(always)]
+            fn $method(self, other: Self) -> Self {
+                Self { simd: self.simd, v: self.simd.$call(self.v, other.v) }
+            }
+        }
+    };
+}
+binary!(Add, add, add_f32s);
+binary!(Sub, sub, sub_f32s);
+binary!(Mul, mul, mul_f32s);
+
+impl<S: Simd> Neg for Vector<S> {
+    type Output = Self;
+    #[inline(always)]
+    fn neg(self) -> Self {
+        Self { simd: self.simd, v: self.simd.neg_f32s(self.v) }
+    }
+}
+
+/// Numerator and denominator of the rational approximation of tanh on [-7.9, 7.9], odd and even part, highest power
+/// first (the minimax fit that Eigen publishes as `generic_fast_tanh_float`): within 4e-7 of tanh.
+const TANH_ODD: [f32; 7] =
+    [-2.760_768_5e-16, 2.000_188e-13, -8.604_672e-11, 5.122_297e-8, 1.485_722_4e-5, 6.372_619_3e-4, 4.893_525e-3];
+const TANH_EVEN: [f32; 4] = [1.198_258_4e-6, 1.185_347e-4, 2.268_434_6e-3, 4.893_525e-3];
+const TANH_LIMIT: f32 = 7.905_311;
+
+impl<S: Simd> Lane for Vector<S> {
+    #[inline(always)]
+    fn splat(self, value: f32) -> Self {
+        Self { simd: self.simd, v: self.simd.splat_f32s(value) }
+    }
+
+    #[inline(always)]
+    fn sigmoid(self) -> Self {
+        // σ(x) = (1 + tanh(x / 2)) / 2
+        let half = self.splat(0.5);
+        half + half * (half * self).tanh()
+    }
+
+    #[inline(always)]
+    fn tanh(self) -> Self {
+        let simd = self.simd;
+        let limit = simd.splat_f32s(TANH_LIMIT);
+        let x = simd.max_f32s(simd.min_f32s(self.v, limit), simd.neg_f32s(limit));
+        let x2 = simd.mul_f32s(x, x);
+        let polynomial = |coefficients: &[f32]| {
+            coefficients[1..]
+                .iter()
+                .fold(simd.splat_f32s(coefficients[0]), |sum, &c| simd.mul_add_e_f32s(sum, x2, simd.splat_f32s(c)))
+        };
+        let v = simd.div_f32s(simd.mul_f32s(x, polynomial(&TANH_ODD)), polynomial(&TANH_EVEN));
+        Self { simd, v }
+    }
+}
+
+/// Loads up to a vector of numbers; missing ones are zero.
+#[inline(always)]
+pub fn load<S: Simd>(simd: S, from: &[f32]) -> S::f32s {
+    match S::as_simd_f32s(from).0.first() {
+        Some(&v) => v,
+        None => simd.partial_load_f32s(from),
+    }
+}
+
+/// Stores as many numbers as `to` holds, a vector at most.
+#[inline(always)]
+pub fn store<S: Simd>(simd: S, to: &mut [f32], v: S::f32s) {
+    match S::as_mut_simd_f32s(to).0.first_mut() {
+        Some(to) => *to = v,
+        None => simd.partial_store_f32s(to, v),
+    }
+}
+
+/// A row of memory as wide as the widest vector, so that packed weights start at such a boundary.
+#[repr(C, align(64))]
+#[derive(Clone, Copy)]
+struct Line([f32; 16]);
+
+/// Packed weights: vectors side by side, 64-byte aligned.
+pub struct Packed {
+    lines: Vec<Line>,
+    len: usize,
+}
+
+impl Packed {
+    /// `len` zeros.
+    pub fn zeros(len: usize) -> Self {
+        Self { lines: vec![Line([0.0; 16]); len.div_ceil(16)], len }
+    }
+
+    /// The numbers.
+    pub fn as_slice(&self) -> &[f32] {
+        // SAFETY: a Line is 16 f32 without padding, and `zeros` made enough of them for `len`.
+        unsafe { std::slice::from_raw_parts(self.lines.as_ptr().cast(), self.len) }
+    }
+
+    /// The numbers, to be written.
+    pub fn as_mut_slice(&mut self) -> &mut [f32] {
+        // SAFETY: as in `as_slice`; the borrow is exclusive.
+        unsafe { std::slice::from_raw_parts_mut(self.lines.as_mut_ptr().cast(), self.len) }
+    }
+}
+
+/// `R` rows of `depth` numbers times a packed panel of `NV` vectors of columns: `[depth][NV]`.
+///
+/// Each sum runs over the depth in order, whatever `R` is: a row's result does not depend on its neighbours.
+#[inline(always)]
+pub fn panel_product<S: Simd, const NV: usize, const R: usize>(
+    simd: S,
+    panel: &[S::f32s],
+    rows: [&[f32]; R],
+    depth: usize,
+) -> [[S::f32s; NV]; R] {
+    assert!(panel.len() == depth * NV && rows.iter().all(|row| row.len() >= depth), "panel and rows do not fit");
+    let mut sums = [[simd.splat_f32s(0.0); NV]; R];
+    for k in 0..depth {
+        for r in 0..R {
+            // SAFETY: k < depth, and the assertion above says that rows and panel are long enough.
+            let x = simd.splat_f32s(unsafe { *rows[r].get_unchecked(k) });
+            for v in 0..NV {
+                // SAFETY: as above.
+                let w = unsafe { *panel.get_unchecked(k * NV + v) };
+                sums[r][v] = simd.mul_add_e_f32s(x, w, sums[r][v]);
+            }
+        }
+    }
+    sums
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Activations<'a>(&'a [f32]);
+    impl WithSimd for Activations<'_> {
+        type Output = Vec<(f32, f32)>;
+        #[inline(always)]
+        fn with_simd<S: Simd>(self, simd: S) -> Self::Output {
+            let mut out = Vec::new();
+            for chunk in self.0.chunks(S::F32_LANES) {
+                let x = Vector { simd, v: load(simd, chunk) };
+                let (mut s, mut t) = (vec![0.0; chunk.len()], vec![0.0; chunk.len()]);
+                store(simd, &mut s, x.sigmoid().v);
+                store(simd, &mut t, x.tanh().v);
+                out.extend(s.into_iter().zip(t));
+            }
+            out
+        }
+    }
+
+    #[test]
+    fn activations_are_exact_to_rounding_on_every_path() {
+        let xs: Vec<f32> = (-20_000..=20_000).map(|i| i as f32 * 1e-3).collect();
+        for path in Path::available() {
+            for (x, (s, t)) in xs.iter().zip(path.dispatch(Activations(&xs))) {
+                let x = f64::from(*x);
+                assert!((f64::from(s) - 1.0 / (1.0 + (-x).exp())).abs() < 4e-7, "sigmoid({x}) on {path:?}");
+                assert!((f64::from(t) - x.tanh()).abs() < 8e-7, "tanh({x}) on {path:?}");
+            }
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! Mean and variance normalisation.
+#![forbid(unsafe_code)]
+
+use super::Features;
+
+/// What is taken off and multiplied, by column.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Cmvn {
+    /// Means.
+    pub mean: Vec<f32>,
+    /// One over the standard deviations.
+    pub inv_std: Vec<f32>,
+}
+
+impl Cmvn {
+    /// Leaves features of `dim` columns as they are.
+    pub fn identity(dim: usize) -> Self {
+        Self { mean: vec![0.0; dim], inv_std: vec![1.0; dim] }
+    }
+
+    /// Normalises in place.
+    pub fn apply(&self, features: &mut Features) {
+        for row in features.data.chunks_exact_mut(features.dim.max(1)) {
+            for ((x, mean), scale) in row.iter_mut().zip(&self.mean).zip(&self.inv_std) {
+                *x = (*x - mean) * scale;
+            }
+        }
+    }
+}
+
+/// Sums from which a [`Cmvn`] is made.
+#[derive(Clone, Debug)]
+pub struct CmvnAccumulator {
+    count: u64,
+    sum: Vec<f64>,
+    square: Vec<f64>,
+}
+
+impl CmvnAccumulator {
+    /// Nothing seen yet.
+    pub fn new(dim: usize) -> Self {
+        Self { count: 0, sum: vec![0.0; dim], square: vec![0.0; dim] }
+    }
+
+    /// Adds all frames.
+    pub fn add(&mut self, features: &Features) {
+        self.count += features.frames as u64;
+        for row in features.rows() {
+            for ((x, sum), square) in row.iter().zip(&mut self.sum).zip(&mut self.square) {
+                *sum += f64::from(*x);
+                *square += f64::from(*x) * f64::from(*x);
+            }
+        }
+    }
+
+    /// Mean and deviation of what was seen; a column that never changes is only shifted.
+    pub fn finish(&self) -> Cmvn {
+        let count = self.count.max(1) as f64;
+        let mean: Vec<f64> = self.sum.iter().map(|s| s / count).collect();
+        let scale = |square: &f64, mean: &f64| {
+            let variance = square / count - mean * mean;
+            if variance > 1e-10 { variance.sqrt().recip() as f32 } else { 1.0 }
+        };
+        Cmvn {
+            inv_std: self.square.iter().zip(&mean).map(|(s, m)| scale(s, m)).collect(),
+            mean: mean.iter().map(|m| *m as f32).collect(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn normalised_features_have_mean_zero_and_variance_one() {
+        let mut features = Features { data: vec![1.0, 5.0, 3.0, 5.0, 5.0, 5.0], frames: 3, dim: 2 };
+        let mut sums = CmvnAccumulator::new(2);
+        sums.add(&features);
+        sums.finish().apply(&mut features);
+        let expected = [-1.5_f32.sqrt(), 0.0, 0.0, 0.0, 1.5_f32.sqrt(), 0.0];
+        assert!(features.data.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-6));
+    }
+}

@@ -1,0 +1,71 @@
+//! The mel filter bank, as Kaldi defines it (feat/mel-computations.cc): triangles that are straight on the mel scale.
+#![forbid(unsafe_code)]
+
+use super::FrontEnd;
+
+/// Hz to mel.
+fn mel(hz: f64) -> f64 {
+    1127.0 * (1.0 + hz / 700.0).ln()
+}
+
+/// One filter: its weights from a first bin of the spectrum on.
+struct Filter {
+    first: usize,
+    weights: Vec<f32>,
+}
+
+/// All filters of a front end.
+pub struct MelBank {
+    filters: Vec<Filter>,
+}
+
+impl MelBank {
+    /// Filters over a spectrum of `fft_size / 2 + 1` bins. As in Kaldi, the bin at half the sample rate is left out.
+    pub fn new(front: &FrontEnd, fft_size: usize) -> Self {
+        let rate = f64::from(front.sample_rate);
+        let high = if front.high_hz > 0.0 { front.high_hz.into() } else { rate / 2.0 + f64::from(front.high_hz) };
+        let (low, high) = (mel(front.low_hz.into()), mel(high));
+        let step = (high - low) / (front.bins + 1) as f64;
+        let filter = |bin: usize| {
+            let (left, centre, right) =
+                (low + bin as f64 * step, low + (bin + 1) as f64 * step, low + (bin + 2) as f64 * step);
+            let weight = |i: usize| {
+                let m = mel(rate / fft_size as f64 * i as f64);
+                let weight = if m <= centre { (m - left) / (centre - left) } else { (right - m) / (right - centre) };
+                if m > left && m < right { weight as f32 } else { 0.0 }
+            };
+            let weights: Vec<f32> = (0..fft_size / 2).map(weight).collect();
+            let first = weights.iter().position(|w| *w > 0.0).unwrap_or(0);
+            let end = weights.iter().rposition(|w| *w > 0.0).map_or(first, |last| last + 1);
+            Filter { first, weights: weights[first..end].to_vec() }
+        };
+        Self { filters: (0..front.bins).map(filter).collect() }
+    }
+
+    /// Log energies of a power spectrum, never below the logarithm of f32's epsilon.
+    pub fn log_energies(&self, power: &[f32], out: &mut [f32]) {
+        for (filter, out) in self.filters.iter().zip(out) {
+            let energy: f32 = filter.weights.iter().zip(&power[filter.first..]).map(|(w, p)| w * p).sum();
+            *out = energy.max(f32::EPSILON).ln();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn neighbours_share_every_inner_bin() {
+        let bank = MelBank::new(&FrontEnd { bins: 10, ..Default::default() }, 512);
+        let mut sums = [0.0_f32; 256];
+        for filter in &bank.filters {
+            for (i, w) in filter.weights.iter().enumerate() {
+                sums[filter.first + i] += w;
+            }
+        }
+        // Between the centres of the first and the last filter the triangles add up to one.
+        let (first, last) = (bank.filters[1].first, bank.filters[9].first);
+        assert!(sums[first..=last].iter().all(|s| (s - 1.0).abs() < 1e-4));
+    }
+}

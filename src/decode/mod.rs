@@ -1,2 +1,153 @@
 //! From log probabilities to phones. Plain slices, no tensors.
 #![forbid(unsafe_code)]
+
+mod beam;
+mod greedy;
+
+pub use beam::Beam;
+pub use greedy::Greedy;
+
+use crate::error::{Error, Result};
+use crate::phones::PhoneId;
+use serde::{Deserialize, Serialize};
+
+/// Log probabilities of one utterance, row-major `[frames, classes]`, natural logarithm; class 0 is the blank.
+#[derive(Clone, Debug)]
+pub struct LogProbs {
+    data: Vec<f32>,
+    classes: usize,
+}
+
+impl LogProbs {
+    /// The log-softmax of rows of logits.
+    ///
+    /// # Errors
+    /// If they are no rows of `classes` numbers, or not finite.
+    pub fn from_logits(mut data: Vec<f32>, classes: usize) -> Result<Self> {
+        if classes == 0 || !data.len().is_multiple_of(classes) {
+            return Err(Error::invalid(format!("{} logits are no rows of {classes} classes", data.len())));
+        }
+        for row in data.chunks_exact_mut(classes) {
+            let high = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+            let sum = high + row.iter().map(|x| (x - high).exp()).sum::<f32>().ln();
+            if !sum.is_finite() {
+                return Err(Error::invalid("the model's scores are no finite numbers: it is damaged or diverged"));
+            }
+            row.iter_mut().for_each(|x| *x -= sum);
+        }
+        Ok(Self { data, classes })
+    }
+
+    /// Frames.
+    pub fn frames(&self) -> usize {
+        self.data.len() / self.classes
+    }
+
+    /// Classes, the blank included.
+    pub fn classes(&self) -> usize {
+        self.classes
+    }
+
+    /// One frame.
+    pub fn row(&self, t: usize) -> &[f32] {
+        &self.data[t * self.classes..(t + 1) * self.classes]
+    }
+
+    /// Frames in order.
+    pub fn rows(&self) -> impl Iterator<Item = &[f32]> {
+        self.data.chunks_exact(self.classes)
+    }
+}
+
+/// Where a phone was heard, in frames of the model.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Segment {
+    /// The phone.
+    pub phone: PhoneId,
+    /// First frame.
+    pub start: usize,
+    /// One past the last frame.
+    pub end: usize,
+    /// Mean log probability of the phone over the frames in which the network wrote it.
+    pub score: f32,
+}
+
+/// Widens segments from the peaks that CTC gives to where phones meet: half way to the neighbour, but no further than
+/// the usual gap of the utterance, so that pauses stay free; and by half the mean gap at the utterance's ends.
+pub fn widen(segments: &mut [Segment], frames: usize) {
+    let gaps: Vec<usize> = segments.windows(2).map(|w| w[1].start - w[0].end).collect();
+    let mut sorted = gaps.clone();
+    sorted.sort_unstable();
+    let usual = sorted.get(sorted.len() / 2).map_or(1, |median| (*median).max(1));
+    for (n, gap) in gaps.iter().enumerate() {
+        segments[n].end += (gap / 2).min(usual);
+        segments[n + 1].start -= gap.div_ceil(2).min(usual);
+    }
+    let reach = if gaps.is_empty() { 1 } else { gaps.iter().sum::<usize>().div_ceil(2 * gaps.len()).min(usual) };
+    if let Some(first) = segments.first_mut() {
+        first.start = first.start.saturating_sub(reach);
+    }
+    if let Some(last) = segments.last_mut() {
+        last.end = (last.end + reach).min(frames);
+    }
+}
+
+/// A transcript.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Hypothesis {
+    /// The phones.
+    pub phones: Vec<PhoneId>,
+    /// Log probability: of all paths that give these phones (beam), or of the one best path (greedy).
+    pub score: f32,
+    /// Where each phone was heard.
+    pub segments: Vec<Segment>,
+}
+
+/// Turns log probabilities into transcripts.
+pub trait Decoder: Send + Sync {
+    /// Transcripts, best first; never empty.
+    fn decode(&self, log_probs: &LogProbs) -> Vec<Hypothesis>;
+}
+
+/// Which decoder.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum DecoderConfig {
+    /// The best symbol of every frame.
+    #[default]
+    Greedy,
+    /// Prefix beam search.
+    Beam {
+        /// Prefixes kept in every frame.
+        width: usize,
+    },
+}
+
+impl DecoderConfig {
+    /// The decoder.
+    ///
+    /// # Errors
+    /// If the beam's width is not between 1 and 10000.
+    pub fn build(&self) -> Result<Box<dyn Decoder>> {
+        match *self {
+            Self::Greedy => Ok(Box::new(Greedy)),
+            Self::Beam { width } if (1..=10_000).contains(&width) => Ok(Box::new(Beam { width })),
+            Self::Beam { width } => Err(Error::invalid(format!("a beam of {width}: it must lie between 1 and 10000"))),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn segments_meet_half_way_and_leave_pauses_free() {
+        let peaks = [2, 5, 8, 40, 43];
+        let segment = |&at: &usize| Segment { phone: PhoneId(1), start: at, end: at + 1, score: 0.0 };
+        let mut segments: Vec<_> = peaks.iter().map(segment).collect();
+        widen(&mut segments, 45);
+        let spans: Vec<_> = segments.iter().map(|s| (s.start, s.end)).collect();
+        assert_eq!(spans, [(0, 4), (4, 7), (7, 11), (38, 42), (42, 45)]);
+    }
+}

@@ -1,0 +1,166 @@
+//! The loss as an operation on candle tensors, log-softmax inside.
+#![forbid(unsafe_code)]
+
+use super::{cpu, reference};
+use crate::error::{Error, Result};
+use crate::lengths::Lengths;
+use crate::nn::op;
+use crate::phones::Labels;
+use candle_core::{CpuStorage, CustomOp1, DType, Layout, Shape, Tensor, bail};
+use rayon::prelude::*;
+use std::sync::OnceLock;
+
+/// Minus the log probability of each utterance's labels, `[B]`, in the sorted order of `lengths`.
+///
+/// `logits` `[N, V]` are packed, class 0 is the blank; `labels[b]` belongs to sorted utterance b. Empty labels are
+/// legal. A value that is not finite makes the loss of its own utterance NaN, and only that.
+///
+/// # Errors
+/// [`Error::Infeasible`] if an utterance has fewer frames than its labels need.
+pub fn loss(logits: &Tensor, labels: &[Labels], lengths: &Lengths) -> Result<Tensor> {
+    if labels.len() != lengths.batch() {
+        return Err(Error::invalid(format!("{} label sequences for {} utterances", labels.len(), lengths.batch())));
+    }
+    for (b, (labels, &frames)) in labels.iter().zip(lengths.sorted()).enumerate() {
+        let needed = labels.frames_needed();
+        if needed > frames {
+            let utterance = format!("utterance {} of the batch", lengths.order()[b]);
+            return Err(Error::Infeasible { utterance, labels: labels.as_slice().len(), needed, frames });
+        }
+    }
+    let keep = logits.track_op();
+    let op = CtcLoss { labels: labels.to_vec(), lengths: lengths.clone(), keep, gradient: OnceLock::new() };
+    Ok(logits.contiguous()?.apply_op1(op)?)
+}
+
+struct CtcLoss {
+    labels: Vec<Labels>,
+    lengths: Lengths,
+    /// Whether a backward pass may follow.
+    keep: bool,
+    /// By utterance, `[length, V]`, for an upstream gradient of one; f32 logits only.
+    gradient: OnceLock<Vec<Vec<f32>>>,
+}
+
+impl CtcLoss {
+    /// The rows of utterance `b`, as one block.
+    fn rows_of<T: Copy>(&self, all: &[T], classes: usize, b: usize) -> Vec<T> {
+        let row = |t| self.lengths.row(t, b) * classes;
+        (0..self.lengths.sorted()[b]).flat_map(|t| &all[row(t)..row(t) + classes]).copied().collect()
+    }
+
+    fn forward(&self, logits: &[f32], classes: usize) -> Vec<f32> {
+        let one = |b: usize| {
+            let frames = self.lengths.sorted()[b];
+            let row = |t: usize| &logits[self.lengths.row(t, b) * classes..][..classes];
+            let mut gradient = vec![0.0; if self.keep { frames * classes } else { 0 }];
+            let take = |t: usize, g: &[f32]| gradient[t * classes..(t + 1) * classes].copy_from_slice(g);
+            let loss = cpu::loss_and_gradient(frames, row, &self.labels[b], self.keep.then_some(take));
+            (loss as f32, gradient)
+        };
+        let (losses, gradients): (Vec<f32>, Vec<Vec<f32>>) = (0..self.labels.len()).into_par_iter().map(one).unzip();
+        let _ = self.gradient.set(gradients);
+        losses
+    }
+
+    /// Puts each utterance's gradient in its place, times its upstream gradient.
+    fn scatter<T: Copy + std::ops::Mul<Output = T> + Default>(
+        &self,
+        gradients: &[Vec<T>],
+        upstream: &[T],
+        classes: usize,
+    ) -> Vec<T> {
+        let mut out = vec![T::default(); self.lengths.rows() * classes];
+        for (b, gradient) in gradients.iter().enumerate() {
+            for (t, from) in gradient.chunks_exact(classes).enumerate() {
+                let to = &mut out[self.lengths.row(t, b) * classes..][..classes];
+                to.iter_mut().zip(from).for_each(|(to, from)| *to = *from * upstream[b]);
+            }
+        }
+        out
+    }
+}
+
+impl CustomOp1 for CtcLoss {
+    fn name(&self) -> &'static str {
+        "ctc-loss"
+    }
+
+    fn cpu_fwd(&self, logits: &CpuStorage, layout: &Layout) -> candle_core::Result<(CpuStorage, Shape)> {
+        let (rows, classes) = layout.shape().dims2()?;
+        let most = self.labels.iter().flat_map(|l| l.as_slice()).map(|p| p.index()).max().unwrap_or(0);
+        if rows != self.lengths.rows() || most >= classes {
+            bail!("ctc-loss: {rows} rows of {classes} classes for {} frames and label {most}", self.lengths.rows())
+        }
+        let losses = match logits {
+            CpuStorage::F32(_) => CpuStorage::F32(self.forward(op::slice(logits, layout)?, classes)),
+            CpuStorage::F64(_) => {
+                let logits: &[f64] = op::slice(logits, layout)?;
+                let one =
+                    |(b, labels)| reference::loss_and_gradient(&self.rows_of(logits, classes, b), classes, labels).0;
+                CpuStorage::F64(self.labels.iter().enumerate().map(one).collect())
+            }
+            _ => bail!("ctc-loss: only f32 and f64"),
+        };
+        Ok((losses, self.labels.len().into()))
+    }
+
+    fn bwd(&self, logits: &Tensor, _losses: &Tensor, upstream: &Tensor) -> candle_core::Result<Option<Tensor>> {
+        let shape = logits.dims2()?;
+        let gradient = if logits.dtype() == DType::F64 {
+            let all = op::to_vec::<f64>(logits)?;
+            let one = |(b, labels)| reference::loss_and_gradient(&self.rows_of(&all, shape.1, b), shape.1, labels).1;
+            let gradients: Vec<_> = self.labels.iter().enumerate().map(one).collect();
+            op::from_vec(self.scatter(&gradients, &op::to_vec(upstream)?, shape.1), shape)?
+        } else {
+            let Some(gradients) = self.gradient.get() else { bail!("ctc-loss: the forward pass kept nothing") };
+            op::from_vec(self.scatter(gradients, &op::to_vec::<f32>(upstream)?, shape.1), shape)?
+        };
+        Ok(Some(gradient))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::phones::PhoneId;
+    use candle_core::{Device, Var};
+
+    #[test]
+    fn infeasible_targets_are_refused_by_name() -> Result<()> {
+        let lengths = Lengths::new(&[2, 3]);
+        let logits = Tensor::zeros((5, 3), DType::F32, &Device::Cpu)?;
+        let twice = Labels::new(vec![PhoneId(1), PhoneId(1)])?;
+        let error = loss(&logits, &[twice.clone(), twice], &lengths).unwrap_err().to_string();
+        assert_eq!(error, "utterance 0 of the batch: 2 labels need 3 frames, but there are only 2");
+        Ok(())
+    }
+
+    #[test]
+    fn f32_and_f64_agree_and_upstream_gradients_count() -> Result<()> {
+        let lengths = Lengths::new(&[4, 0, 6]);
+        let labels = [vec![1, 2, 2], vec![2], vec![]];
+        let labels = labels
+            .map(|l| Labels::new(l.into_iter().map(PhoneId).collect()))
+            .into_iter()
+            .collect::<Result<Vec<_>>>()?;
+        let values: Vec<f64> = (0..30).map(|i| ((i * 7 % 13) as f64 - 6.0) / 3.0).collect();
+        let weights = [1.0, 3.0, 5.0];
+        let mut results = Vec::new();
+        for dtype in [DType::F64, DType::F32] {
+            let logits = Var::from_tensor(&Tensor::from_vec(values.clone(), (10, 3), &Device::Cpu)?.to_dtype(dtype)?)?;
+            let losses = loss(&logits, &labels, &lengths)?;
+            let weights = Tensor::new(&weights, &Device::Cpu)?.to_dtype(dtype)?;
+            let gradients = losses.mul(&weights)?.sum_all()?.backward()?;
+            let Some(gradient) = gradients.get(&logits) else { panic!("no gradient") };
+            let flat =
+                |t: &Tensor| -> Result<Vec<f64>> { Ok(op::to_vec::<f64>(&t.flatten_all()?.to_dtype(DType::F64)?)?) };
+            results.push((flat(&losses)?, flat(gradient)?));
+        }
+        assert_eq!(results[0].0[2], 0.0);
+        for (a, b) in results[0].0.iter().zip(&results[1].0).chain(results[0].1.iter().zip(&results[1].1)) {
+            assert!((a - b).abs() < 1e-5);
+        }
+        Ok(())
+    }
+}

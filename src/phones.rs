@@ -36,7 +36,8 @@ impl PhoneSet {
     /// How the blank is written in model files.
     pub const BLANK_SYMBOL: &str = "<blank>";
 
-    /// A set from its phones, the blank left out. Fails when a symbol is empty, holds white space or comes twice.
+    /// A set from its phones, the blank left out. Fails when a symbol is empty, comes twice, or holds white space or
+    /// characters that could steer a terminal.
     pub fn new<S: AsRef<str>>(name: &str, phones: &[S]) -> Result<Self> {
         if phones.len() >= usize::from(u16::MAX) {
             return Err(Error::invalid(format!(
@@ -48,7 +49,8 @@ impl PhoneSet {
         let mut ids = HashMap::new();
         for phone in phones {
             let phone = phone.as_ref();
-            if phone.is_empty() || phone.contains(char::is_whitespace) || phone == Self::BLANK_SYMBOL {
+            let unprintable = |c: char| c.is_whitespace() || c.is_control();
+            if phone.is_empty() || phone.contains(unprintable) || phone == Self::BLANK_SYMBOL {
                 return Err(Error::invalid(format!("phone set {name:?}: {phone:?} cannot be a phone's name")));
             }
             if ids.insert(phone.to_owned(), PhoneId(symbols.len() as u16)).is_some() {
@@ -57,6 +59,14 @@ impl PhoneSet {
             symbols.push(phone.to_owned());
         }
         Ok(Self { name: name.to_owned(), symbols, ids })
+    }
+
+    /// A set from all its symbols, the blank first, as [`PhoneSet::symbols`] gives them.
+    pub fn from_symbols<S: AsRef<str>>(name: &str, symbols: &[S]) -> Result<Self> {
+        match symbols.split_first() {
+            Some((blank, phones)) if blank.as_ref() == Self::BLANK_SYMBOL => Self::new(name, phones),
+            _ => Err(Error::invalid(format!("phone set {name:?}: its first symbol is not {:?}", Self::BLANK_SYMBOL))),
+        }
     }
 
     /// [`ARPABET39`].
@@ -229,6 +239,7 @@ mod tests {
         assert!(PhoneSet::new("x", &["a", "a"]).is_err());
         assert!(PhoneSet::new("x", &[""]).is_err());
         assert!(PhoneSet::new("x", &["a b"]).is_err());
+        assert!(PhoneSet::new("x", &["a\u{1b}[2J"]).is_err());
     }
 
     #[test]

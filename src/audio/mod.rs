@@ -5,7 +5,10 @@ pub mod augment;
 mod decode;
 mod resample;
 
+pub use decode::{container, panics_are_contained};
+
 use crate::error::{Error, Result};
+use std::borrow::Cow;
 use std::fs::File;
 use std::io::{BufReader, Cursor};
 use std::path::Path;
@@ -20,6 +23,16 @@ pub enum Channel {
     Only(usize),
 }
 
+/// How a recording is read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ReadOptions {
+    /// Which channel.
+    pub channel: Channel,
+    /// The sample rate that is wanted, in Hz; nothing: the file's own. The conversion runs along with the decoding, so
+    /// that a long recording is never in memory at a higher rate than is wanted.
+    pub sample_rate: Option<u32>,
+}
+
 /// Mono samples in [-1, 1].
 #[derive(Clone, Debug, PartialEq)]
 pub struct Waveform {
@@ -32,13 +45,13 @@ impl Waveform {
     /// From samples in [-1, 1] at `sample_rate` Hz.
     ///
     /// # Errors
-    /// If the rate is zero or a sample is not a finite number.
+    /// If the rate is zero, or a sample is not a finite number or too large to be one of a recording.
     pub fn new(samples: Vec<f32>, sample_rate: u32) -> Result<Self> {
         if sample_rate == 0 {
             return Err(Error::invalid("a sample rate of 0 Hz"));
         }
-        if let Some(at) = samples.iter().position(|s| !s.is_finite()) {
-            return Err(Error::invalid(format!("sample {at} is {}, not a finite number", samples[at])));
+        if let Some(reason) = impossible(&samples, 0) {
+            return Err(Error::invalid(reason));
         }
         Ok(Self { samples, sample_rate, warnings: Vec::new() })
     }
@@ -46,27 +59,30 @@ impl Waveform {
     /// Decodes a file, recognised by its content: WAV, FLAC, Ogg Vorbis, MP3, AIFF, CAF, MP4/AAC and more. Channels
     /// are mixed, the sample rate is the file's.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
-        Self::open_channel(path, Channel::Mix)
+        Self::open_as(path, ReadOptions::default())
     }
 
-    /// [`Waveform::open`] with a choice of channel.
-    pub fn open_channel(path: impl AsRef<Path>, channel: Channel) -> Result<Self> {
+    /// [`Waveform::open`] with a choice of channel and sample rate.
+    pub fn open_as(path: impl AsRef<Path>, options: ReadOptions) -> Result<Self> {
         let path = path.as_ref();
         let file = File::open(path).map_err(|e| Error::io(path, e))?;
         let kind = file.metadata().map_err(|e| Error::io(path, e))?;
         if kind.is_dir() {
             return Err(Error::audio(path, "a folder, not a recording"));
         }
-        if !kind.is_file() {
-            // A pipe or a device cannot be sought in: it is read to its end, within reason.
-            return Self::read(decode::read_all(file, path)?, path, channel);
+        if is_device(&kind) {
+            return Err(Error::audio(path, "a device, not a recording"));
         }
-        decode::decode(Box::new(BufReader::with_capacity(1 << 16, file)), path, channel)
+        if !kind.is_file() {
+            // A pipe cannot be sought in: it is read to its end, within reason.
+            return Self::read(decode::read_all(file, path)?, path, options);
+        }
+        decode::decode(Box::new(BufReader::with_capacity(1 << 16, file)), path, options)
     }
 
     /// Decodes bytes; `name` is what error messages call them.
-    pub fn read(bytes: Vec<u8>, name: impl AsRef<Path>, channel: Channel) -> Result<Self> {
-        decode::decode(Box::new(Cursor::new(bytes)), name.as_ref(), channel)
+    pub fn read(bytes: Vec<u8>, name: impl AsRef<Path>, options: ReadOptions) -> Result<Self> {
+        decode::decode(Box::new(Cursor::new(bytes)), name.as_ref(), options)
     }
 
     /// The samples.
@@ -94,7 +110,15 @@ impl Waveform {
         let at =
             |seconds: f64| ((seconds * f64::from(self.sample_rate)).round().max(0.0) as usize).min(self.samples.len());
         let (start, end) = (at(start), at(end));
-        Self { samples: self.samples[start..end.max(start)].to_vec(), warnings: Vec::new(), ..*self }
+        Self { samples: self.samples[start..end.max(start)].to_vec(), warnings: self.warnings.clone(), ..*self }
+    }
+
+    /// The samples at a sample rate.
+    pub fn samples_at(&self, sample_rate: u32) -> Result<Cow<'_, [f32]>> {
+        if sample_rate == self.sample_rate {
+            return Ok(Cow::Borrowed(&self.samples));
+        }
+        resample::resample(&self.samples, self.sample_rate, sample_rate).map(Cow::Owned)
     }
 
     /// The same sound at another sample rate.
@@ -107,6 +131,35 @@ impl Waveform {
     }
 }
 
+/// The largest sample that is believed. Full scale is 1, but there are files that have 2147483648 in its place.
+const LOUDEST: f32 = 1e10;
+
+/// What is wrong with the first sample that can be none; `before` samples came before these.
+fn impossible(samples: &[f32], before: usize) -> Option<String> {
+    let at = samples.iter().position(|s| s.is_nan() || s.abs() > LOUDEST)?;
+    let (place, value) = (before + at, samples[at]);
+    Some(match value.is_finite() {
+        true => format!("sample {place} is {value:e}, and full scale is 1: that cannot be right"),
+        false => format!("sample {place} is {value}, not a finite number"),
+    })
+}
+
+/// Whether reading would have no end: `/dev/zero`, a terminal.
+#[cfg(unix)]
+fn is_device(kind: &std::fs::Metadata) -> bool {
+    std::os::unix::fs::FileTypeExt::is_char_device(&kind.file_type())
+}
+#[cfg(not(unix))]
+fn is_device(_: &std::fs::Metadata) -> bool {
+    false
+}
+
+/// Whether a file failed because it is no recording at all, rather than a damaged one or one of a kind that formant
+/// does not decode.
+pub fn is_foreign(error: &Error) -> bool {
+    matches!(error, Error::Audio { reason, .. } if reason == decode::FORMATS)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -116,6 +169,31 @@ mod tests {
         let error = Waveform::new(vec![0.0, f32::NAN], 16000).unwrap_err().to_string();
         assert_eq!(error, "sample 1 is NaN, not a finite number");
         assert!(Waveform::new(vec![], 0).is_err());
+    }
+
+    #[test]
+    fn other_files_are_told_from_damaged_recordings() {
+        let error = |bytes: &[u8]| Waveform::read(bytes.to_vec(), "x", ReadOptions::default()).err();
+        assert!(error(b"<html>hello</html>").is_some_and(|e| is_foreign(&e)));
+        for damaged in [&b""[..], b"RIFF\x24\0\0\0WAVEfmt "] {
+            assert!(error(damaged).is_some_and(|e| !is_foreign(&e)));
+        }
+    }
+
+    #[test]
+    fn containers_are_told_apart() {
+        let cases: [(&[u8], Option<&str>); 7] = [
+            (b"RIFF....WAVE", Some("WAV")),
+            (b"\xff\xfb\x90", Some("MP3")),
+            (b"\xff\xf1\x50", Some("AAC")),
+            (b"....ftypM4A ", Some("MP4")),
+            (b"FORM....AIFC", Some("AIFF")),
+            (b"\xff\xfep\0a\0", None),
+            (b"", None),
+        ];
+        for (head, expected) in cases {
+            assert_eq!(container(head), expected);
+        }
     }
 
     #[test]

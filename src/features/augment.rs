@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 use super::Features;
+use crate::error::{Error, Result};
 use crate::rng::Rng;
 use serde::{Deserialize, Serialize};
 
@@ -28,6 +29,18 @@ impl Default for SpecAugment {
 }
 
 impl SpecAugment {
+    /// Fails, naming the value, if one makes no sense.
+    pub fn validate(&self) -> Result<()> {
+        let checks = [
+            (self.freq_masks <= 100 && self.time_masks <= 100, "spec: more than 100 masks of a kind"),
+            ((0.0..=1.0).contains(&self.time_fraction), "spec.time_fraction must lie between 0 and 1"),
+        ];
+        match checks.iter().find(|(fine, _)| !fine) {
+            Some((_, reason)) => Err(Error::invalid(*reason)),
+            None => Ok(()),
+        }
+    }
+
     /// Sets stripes of normalised, unstacked features to zero. The row holds `bins` mel bins, then their derivatives,
     /// which are blanked alike.
     pub fn apply(&self, features: &mut Features, bins: usize, rng: &mut Rng) {
@@ -53,6 +66,13 @@ impl SpecAugment {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn bad_values_are_refused() {
+        assert!(SpecAugment::default().validate().is_ok());
+        assert!(SpecAugment { time_fraction: 1.5, ..Default::default() }.validate().is_err());
+        assert!(SpecAugment { freq_masks: usize::MAX, ..Default::default() }.validate().is_err());
+    }
 
     #[test]
     fn blanks_no_more_than_asked() {

@@ -53,6 +53,13 @@ impl CmvnAccumulator {
         }
     }
 
+    /// Adds what another one has seen.
+    pub fn merge(&mut self, other: &Self) {
+        self.count += other.count;
+        self.sum.iter_mut().zip(&other.sum).for_each(|(a, b)| *a += b);
+        self.square.iter_mut().zip(&other.square).for_each(|(a, b)| *a += b);
+    }
+
     /// Mean and deviation of what was seen; a column that never changes is only shifted.
     pub fn finish(&self) -> Cmvn {
         let count = self.count.max(1) as f64;

@@ -6,6 +6,9 @@ use super::Features;
 /// The regression over two frames on either side: `sum_j j x[t + j] / sum_j j^2`.
 const FIRST: [f32; 5] = [-0.2, -0.1, 0.0, 0.1, 0.2];
 
+/// Frames on either side that one order of derivatives looks at.
+pub const REACH: usize = FIRST.len() / 2;
+
 /// The weights of the `order`-th derivative: `FIRST` convolved with itself.
 fn scales(order: usize) -> Vec<f32> {
     (0..order).fold(vec![1.0], |scales, _| {

@@ -1,12 +1,13 @@
 //! Log-mel energies equal to Kaldi's (feat/feature-fbank.cc), and the whole front end in one call.
 #![forbid(unsafe_code)]
 
-use super::deltas::add_deltas;
+use super::deltas;
 use super::mel::MelBank;
 use super::{Cmvn, CmvnAccumulator, Features, FrontEnd, Normalize};
 use crate::audio::Waveform;
 use crate::error::Result;
 use realfft::{RealFftPlanner, RealToComplex};
+use std::ops::Range;
 use std::sync::Arc;
 
 /// Makes features as one [`FrontEnd`] says. Tables and the Fourier transform's plan are made once.
@@ -89,8 +90,19 @@ impl FeatureExtractor {
     /// Features before normalisation: resampled if need be, with derivatives, not stacked.
     pub fn raw(&self, wave: Waveform) -> Result<Features> {
         let wave = wave.resampled(self.front.sample_rate)?;
-        let features = self.fbank(wave.samples());
-        Ok(if self.front.deltas > 0 { add_deltas(&features, self.front.deltas) } else { features })
+        Ok(self.raw_frames(wave.samples(), &(0..self.frames(wave.samples().len()))))
+    }
+
+    /// Some of the frames that [`FeatureExtractor::raw`] would give; samples at the front end's rate.
+    pub fn raw_frames(&self, samples: &[f32], frames: &Range<usize>) -> Features {
+        let reach = deltas::REACH * self.front.deltas;
+        let seen = frames.start.saturating_sub(reach)..(frames.end + reach).min(self.frames(samples.len()));
+        let end = ((seen.end - 1) * self.shift + self.window.len()).min(samples.len());
+        let mut features = self.fbank(&samples[(seen.start * self.shift).min(end)..end]);
+        if self.front.deltas > 0 {
+            features = deltas::add_deltas(&features, self.front.deltas);
+        }
+        features.cut(frames.start - seen.start..frames.end - seen.start)
     }
 
     /// Normalises features made by [`FeatureExtractor::raw`].

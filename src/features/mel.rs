@@ -4,8 +4,18 @@
 use super::FrontEnd;
 
 /// Hz to mel.
-fn mel(hz: f64) -> f64 {
+pub fn hz_to_mel(hz: f64) -> f64 {
     1127.0 * (1.0 + hz / 700.0).ln()
+}
+
+impl FrontEnd {
+    /// Lower edge of the lowest filter and upper edge of the highest, in mel. The centres of the filters lie between
+    /// them at even steps: filter `bin` (from 0) of `bins` stands at `low + (high - low) * (bin + 1) / (bins + 1)`.
+    pub fn mel_range(&self) -> (f64, f64) {
+        let nyquist = f64::from(self.sample_rate) / 2.0;
+        let high = if self.high_hz > 0.0 { self.high_hz.into() } else { nyquist + f64::from(self.high_hz) };
+        (hz_to_mel(self.low_hz.into()), hz_to_mel(high))
+    }
 }
 
 /// One filter: its weights from a first bin of the spectrum on.
@@ -23,14 +33,13 @@ impl MelBank {
     /// Filters over a spectrum of `fft_size / 2 + 1` bins. As in Kaldi, the bin at half the sample rate is left out.
     pub fn new(front: &FrontEnd, fft_size: usize) -> Self {
         let rate = f64::from(front.sample_rate);
-        let high = if front.high_hz > 0.0 { front.high_hz.into() } else { rate / 2.0 + f64::from(front.high_hz) };
-        let (low, high) = (mel(front.low_hz.into()), mel(high));
+        let (low, high) = front.mel_range();
         let step = (high - low) / (front.bins + 1) as f64;
         let filter = |bin: usize| {
             let (left, centre, right) =
                 (low + bin as f64 * step, low + (bin + 1) as f64 * step, low + (bin + 2) as f64 * step);
             let weight = |i: usize| {
-                let m = mel(rate / fft_size as f64 * i as f64);
+                let m = hz_to_mel(rate / fft_size as f64 * i as f64);
                 let weight = if m <= centre { (m - left) / (centre - left) } else { (right - m) / (right - centre) };
                 if m > left && m < right { weight as f32 } else { 0.0 }
             };

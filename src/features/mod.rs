@@ -8,11 +8,14 @@ mod cmvn;
 mod deltas;
 mod fbank;
 mod mel;
+mod npy;
 mod window;
 
 pub use augment::SpecAugment;
 pub use cmvn::{Cmvn, CmvnAccumulator};
 pub use fbank::FeatureExtractor;
+pub use mel::hz_to_mel;
+pub use npy::write_npy;
 pub use window::Window;
 
 use crate::error::{Error, Result};
@@ -111,7 +114,7 @@ impl FrontEnd {
             ((1000..=192_000).contains(&self.sample_rate), "sample_rate must lie between 1000 and 192000 Hz"),
             ((1..=512).contains(&self.bins), "bins must lie between 1 and 512"),
             (self.frame_length_ms <= 1000.0 && length >= 2, "frame_length_ms must lie between two samples and 1000 ms"),
-            (shift >= 1 && shift <= length, "frame_shift_ms must lie between one sample and frame_length_ms"),
+            (self.frame_shift_ms >= 1.0 && shift <= length, "frame_shift_ms must lie between 1 ms and frame_length_ms"),
             ((0.0..=1.0).contains(&self.preemphasis), "preemphasis must lie between 0 and 1"),
             (
                 self.low_hz >= 0.0 && self.low_hz < high && high <= nyquist,
@@ -142,6 +145,13 @@ impl Features {
     /// The rows.
     pub fn rows(&self) -> impl Iterator<Item = &[f32]> {
         self.data.chunks_exact(self.dim.max(1))
+    }
+
+    /// The frames in `range`.
+    pub fn cut(mut self, range: std::ops::Range<usize>) -> Self {
+        self.data.truncate(range.end * self.dim);
+        self.data.drain(..range.start * self.dim);
+        Self { frames: range.len(), ..self }
     }
 
     /// Every `factor` neighbouring frames as one; the last frame is repeated to fill the last group.
@@ -176,6 +186,7 @@ mod tests {
         assert!(FrontEnd::default().validate().is_ok());
         for (front, word) in [
             (FrontEnd { bins: 0, ..Default::default() }, "bins"),
+            (FrontEnd { frame_shift_ms: 0.5, ..Default::default() }, "frame_shift_ms"),
             (FrontEnd { frame_shift_ms: f32::NAN, ..Default::default() }, "frame_shift_ms"),
             (FrontEnd { frame_length_ms: 1e9, ..Default::default() }, "frame_length_ms"),
             (FrontEnd { high_hz: 9000.0, ..Default::default() }, "high_hz"),

@@ -3,29 +3,73 @@
 
 use super::op;
 use crate::rng::Rng;
-use candle_core::{Result, Tensor};
+use candle_core::{CpuStorage, CustomOp1, DType, Layout, Result, Shape, Tensor, WithDType, bail};
 
 /// Each number of `x` is zero with probability `rate` and otherwise multiplied by `1 / (1 - rate)`.
 pub fn dropout(x: &Tensor, rate: f32, rng: &mut Rng) -> Result<Tensor> {
     if rate <= 0.0 {
         return Ok(x.clone());
     }
-    let threshold = (f64::from(rate) * 65536.0) as u64;
-    let keep = 1.0 / (1.0 - rate);
-    let mut mask = Vec::with_capacity(x.elem_count() + 3);
-    while mask.len() < x.elem_count() {
-        // Four draws of 16 bits from each number of the generator.
-        let bits = rng.next_u64();
-        mask.extend((0..4).map(|i| if (bits >> (16 * i)) & 0xffff < threshold { 0.0 } else { keep }));
+    let dropout = Dropout { rate, rng: rng.clone() };
+    // The stream goes on behind this mask.
+    for _ in 0..x.elem_count().div_ceil(DRAWS) {
+        rng.next_u64();
     }
-    mask.truncate(x.elem_count());
-    x.mul(&op::from_vec::<f32>(mask, x.shape().clone())?.to_device(x.device())?.to_dtype(x.dtype())?)
+    x.contiguous()?.apply_op1(dropout)
+}
+
+/// Draws of 16 bits from each number of the generator.
+const DRAWS: usize = 4;
+
+/// The mask is never kept: forward and backward pass draw the same one.
+struct Dropout {
+    rate: f32,
+    rng: Rng,
+}
+
+impl Dropout {
+    fn apply<T: WithDType>(&self, x: &[T]) -> Vec<T> {
+        let threshold = (f64::from(self.rate) * 65536.0) as u64;
+        let keep = [T::from_f64(f64::from(1.0 / (1.0 - self.rate))), T::zero()];
+        let mut rng = self.rng.clone();
+        let mut y = Vec::with_capacity(x.len());
+        for x in x.chunks(DRAWS) {
+            let bits = rng.next_u64();
+            y.extend(
+                x.iter().enumerate().map(|(i, &x)| x * keep[usize::from((bits >> (16 * i)) & 0xffff < threshold)]),
+            );
+        }
+        y
+    }
+}
+
+impl CustomOp1 for Dropout {
+    fn name(&self) -> &'static str {
+        "dropout"
+    }
+
+    fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
+        let y = match x {
+            CpuStorage::F32(_) => CpuStorage::F32(self.apply(op::slice(x, layout)?)),
+            CpuStorage::F64(_) => CpuStorage::F64(self.apply(op::slice(x, layout)?)),
+            _ => bail!("dropout: only f32 and f64"),
+        };
+        Ok((y, layout.shape().clone()))
+    }
+
+    fn bwd(&self, x: &Tensor, _y: &Tensor, dy: &Tensor) -> Result<Option<Tensor>> {
+        let (shape, dy) = (x.shape().clone(), dy.contiguous()?);
+        Ok(Some(match x.dtype() {
+            DType::F64 => op::from_vec(op::with_slice::<f64, _>(&dy, |dy| self.apply(dy))?, shape)?,
+            _ => op::from_vec(op::with_slice::<f32, _>(&dy, |dy| self.apply(dy))?, shape)?,
+        }))
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use candle_core::{DType, Device};
+    use candle_core::{Device, Var};
 
     #[test]
     fn keeps_the_mean_and_zeroes_the_share() -> Result<()> {
@@ -34,6 +78,16 @@ mod tests {
         let zeros = y.iter().filter(|v| **v == 0.0).count() as f32 / y.len() as f32;
         assert!((zeros - 0.25).abs() < 0.02, "{zeros}");
         assert!(y.iter().all(|v| *v == 0.0 || (*v - 4.0 / 3.0).abs() < 1e-6));
+        Ok(())
+    }
+
+    #[test]
+    fn the_gradient_passes_where_the_number_did() -> Result<()> {
+        let x = Var::from_tensor(&Tensor::ones((7, 3), DType::F64, &Device::Cpu)?)?;
+        let y = dropout(&x, 0.5, &mut Rng::stream(1, "dropout", 0))?;
+        let gradients = y.sum_all()?.backward()?;
+        let Some(gradient) = gradients.get(&x) else { panic!("no gradient") };
+        assert_eq!(gradient.to_vec2::<f64>()?, y.to_vec2::<f64>()?);
         Ok(())
     }
 }

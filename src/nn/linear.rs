@@ -22,29 +22,38 @@ fn forward<T: Element>(x: &[T], w: &[T], b: &[T], inputs: usize) -> Vec<T> {
     y
 }
 
+/// Rows whose sums are added up in the numbers' own precision before they join the total.
+const SUM_ROWS: usize = 64;
+
 fn column_sums<T: WithDType>(matrix: &[T], columns: usize) -> Vec<T> {
     let mut sums = vec![0.0_f64; columns];
-    for row in matrix.chunks_exact(columns) {
-        sums.iter_mut().zip(row).for_each(|(s, v)| *s += v.to_f64());
+    let mut block_sums = vec![T::zero(); columns];
+    for block in matrix.chunks(SUM_ROWS * columns.max(1)) {
+        block_sums.fill(T::zero());
+        for row in block.chunks_exact(columns) {
+            block_sums.iter_mut().zip(row).for_each(|(s, v)| *s += *v);
+        }
+        sums.iter_mut().zip(&block_sums).for_each(|(s, v)| *s += v.to_f64());
     }
     sums.into_iter().map(T::from_f64).collect()
 }
 
 fn backward<T: Element + WithDType>(x: &Tensor, w: &Tensor, dy: &Tensor) -> Result<[Option<Tensor>; 3]> {
     let ((rows, inputs), outputs) = (x.dims2()?, w.dim(0)?);
-    let dy = op::to_vec::<T>(dy)?;
-    let dy_view = View::new(&dy, rows, outputs);
-    let dx = if x.track_op() {
-        let mut dx = vec![<T as Element>::ZERO; rows * inputs];
-        op::with_slice(w, |w| product(&mut dx, dy_view, View::new(w, outputs, inputs), false))?;
-        Some(op::from_vec(dx, (rows, inputs))?)
-    } else {
-        None
+    let dy = dy.contiguous()?;
+    let product = |lhs: View<'_, T>, rhs: View<'_, T>, shape: (usize, usize)| {
+        let mut y = vec![<T as Element>::ZERO; shape.0 * shape.1];
+        product(&mut y, lhs, rhs, false);
+        op::from_vec(y, shape)
     };
-    let mut dw = vec![<T as Element>::ZERO; outputs * inputs];
-    op::with_slice(x, |x| product(&mut dw, dy_view.t(), View::new(x, rows, inputs), false))?;
-    let db = op::from_vec(column_sums(&dy, outputs), outputs)?;
-    Ok([dx, Some(op::from_vec(dw, (outputs, inputs))?), Some(db)])
+    op::with_slices([x, w, &dy], |[x_data, w, dy]| {
+        let (x_view, w, dy_view) =
+            (View::new(x_data, rows, inputs), View::new(w, outputs, inputs), View::new(dy, rows, outputs));
+        // Nobody asks for the gradient of the features.
+        let dx = x.track_op().then(|| product(dy_view, w, (rows, inputs))).transpose()?;
+        let dw = product(dy_view.t(), x_view, (outputs, inputs))?;
+        Ok([dx, Some(dw), Some(op::from_vec(column_sums(dy, outputs), outputs)?)])
+    })?
 }
 
 impl CustomOp3 for Linear {

@@ -13,11 +13,23 @@ pub fn slice<'a, T: WithDType>(storage: &'a CpuStorage, layout: &Layout) -> Resu
 
 /// Calls `f` with the numbers of a contiguous tensor on the CPU.
 pub fn with_slice<T: WithDType, R>(tensor: &Tensor, f: impl FnOnce(&[T]) -> R) -> Result<R> {
-    let (storage, layout) = tensor.storage_and_layout();
-    match &*storage {
-        Storage::Cpu(storage) => Ok(f(slice(storage, layout)?)),
-        _ => bail!("the tensor is not on the CPU"),
+    with_slices([tensor], |[slice]| f(slice))
+}
+
+/// [`with_slice`] for several tensors.
+pub fn with_slices<T: WithDType, R, const K: usize>(
+    tensors: [&Tensor; K],
+    f: impl FnOnce([&[T]; K]) -> R,
+) -> Result<R> {
+    let held = tensors.map(Tensor::storage_and_layout);
+    let mut slices: [&[T]; K] = [&[]; K];
+    for (to, (storage, layout)) in slices.iter_mut().zip(&held) {
+        match &**storage {
+            Storage::Cpu(storage) => *to = slice(storage, layout)?,
+            _ => bail!("the tensor is not on the CPU"),
+        }
     }
+    Ok(f(slices))
 }
 
 /// A copy of the numbers of a tensor.

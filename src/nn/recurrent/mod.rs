@@ -2,13 +2,14 @@
 //!
 //! A cell (one file in [`cells`]) is its pointwise step and derivative and nothing else. Everything around it is
 //! written once: the loop over time, lengths, directions, the product with the recurrent weights, what is kept for
-//! the backward pass. [`reference`] is the plain definition in f64; [`cpu`] is the fast path in f32 and must agree
+//! the backward pass. [`mod@reference`] is the plain definition in f64; [`cpu`] is the fast path in f32 and must agree
 //! with it. [`op`] joins them to candle: f64 tensors go through the reference, f32 tensors through the fast path.
 
 pub mod cells;
 pub mod cpu;
 pub mod lane;
 pub mod op;
+pub mod problem;
 pub mod reference;
 
 pub use cells::CellKind;

@@ -2,22 +2,12 @@
 #![forbid(unsafe_code)]
 
 use super::cells::{Cell, CellKind, Visitor};
+use super::problem::Problem;
 use super::{cpu, reference};
 use crate::lengths::Lengths;
 use crate::nn::op;
 use candle_core::{CpuStorage, CustomOp2, DType, Layout, Result, Shape, Tensor, bail};
 use std::sync::OnceLock;
-
-/// The shape of a call.
-#[derive(Clone, Copy)]
-pub struct Problem<'a> {
-    /// The packed layout of the batch: N rows.
-    pub lengths: &'a Lengths,
-    /// Directions, D: 1 (forward in time) or 2 (forward, then backward).
-    pub directions: usize,
-    /// Units of one direction, H.
-    pub hidden: usize,
-}
 
 /// Runs a recurrent layer over a packed batch.
 ///
@@ -97,8 +87,8 @@ impl CustomOp2 for Recurrent {
             (op::from_vec(da, a.shape().clone())?, op::from_vec(dr, r.shape().clone())?)
         } else {
             let Some(saved) = self.saved.get() else { bail!("{}: the forward pass kept nothing", self.name()) };
-            let (r_data, y, dy) = (op::to_vec::<f32>(r)?, op::to_vec::<f32>(y)?, op::to_vec::<f32>(&dy)?);
-            let (da, dr) = cpu::backward(self.kind, &self.problem(), saved, &r_data, &y, &dy);
+            let backward = |[r, y, dy]: [&[f32]; 3]| cpu::backward(self.kind, &self.problem(), saved, r, y, dy);
+            let (da, dr) = op::with_slices([r, y, &dy], backward)?;
             (op::from_vec(da, a.shape().clone())?, op::from_vec(dr, r.shape().clone())?)
         };
         Ok((Some(da), Some(dr)))

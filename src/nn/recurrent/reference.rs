@@ -3,7 +3,7 @@
 #![forbid(unsafe_code)]
 
 use super::cells::{Cell, Step, StepGrad};
-use super::op::Problem;
+use super::problem::Problem;
 
 /// Everything that a forward pass computed for one utterance and direction, by time step in the order of running.
 struct Trace {

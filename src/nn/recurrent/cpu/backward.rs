@@ -93,8 +93,8 @@ impl<'a, C: Cell, const G: usize> Backward<'a, C, G> {
             store(simd, &mut da[at + g * hidden..][..len], gradient.v);
         }
         store(simd, &mut carried.h[b * carried.width + j..][..lanes], past[0].v);
-        for s in 1..states {
-            store(simd, &mut carried.others[((s - 1) * batch + b) * padded + j..][..lanes], past[s].v);
+        for (s, past) in past[1..states].iter().enumerate() {
+            store(simd, &mut carried.others[(s * batch + b) * padded + j..][..lanes], past.v);
         }
     }
 

@@ -80,9 +80,9 @@ impl<'a, C: Cell, const G: usize> Forward<'a, C, G> {
             let a: [_; G] = std::array::from_fn(|g| vector(load(simd, &self.a[at + g * hidden..][..len])));
             let mut prev = [zero; MAX];
             prev[0] = vector(load(simd, &state.h[row * padded + j..][..S::F32_LANES]));
-            for s in 1..states {
-                let from = ((s - 1) * batch + row) * padded + j;
-                prev[s] = vector(load(simd, &state.others[from..][..S::F32_LANES]));
+            for (s, prev) in prev[1..states].iter_mut().enumerate() {
+                let from = (s * batch + row) * padded + j;
+                *prev = vector(load(simd, &state.others[from..][..S::F32_LANES]));
             }
             let (mut next, mut saved) = ([zero; MAX], [zero; MAX]);
             let seen = Step { a: &a, r: &sums.map(vector), prev: &prev[..states] };
@@ -90,9 +90,9 @@ impl<'a, C: Cell, const G: usize> Forward<'a, C, G> {
             store(simd, &mut state.h_next[row * padded + j..][..S::F32_LANES], next[0].v);
             let local = lengths.row(t, row);
             store(simd, &mut out.h[local * hidden + j..][..len], next[0].v);
-            for s in 1..states {
-                let to = ((s - 1) * batch + row) * padded + j;
-                store(simd, &mut state.others[to..][..S::F32_LANES], next[s].v);
+            for (s, next) in next[1..states].iter().enumerate() {
+                let to = (s * batch + row) * padded + j;
+                store(simd, &mut state.others[to..][..S::F32_LANES], next.v);
             }
             if self.keep {
                 let kept = &mut out.kept[local * (states - 1 + saved_count) * padded..];

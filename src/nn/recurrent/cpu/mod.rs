@@ -14,7 +14,7 @@ mod forward;
 pub mod simd;
 
 use super::cells::{Cell, CellKind, Visitor};
-use super::op::Problem;
+use super::problem::Problem;
 use crate::lengths::Lengths;
 use crate::nn::product::{View, product};
 use rayon::prelude::*;

@@ -137,10 +137,21 @@ impl<S: Simd> Lane for Vector<S> {
         let polynomial = |coefficients: &[f32]| {
             coefficients[1..]
                 .iter()
-                .fold(simd.splat_f32s(coefficients[0]), |sum, &c| simd.mul_add_e_f32s(sum, x2, simd.splat_f32s(c)))
+                .fold(simd.splat_f32s(coefficients[0]), |sum, &c| mul_add(simd, sum, x2, simd.splat_f32s(c)))
         };
         let v = simd.div_f32s(simd.mul_f32s(x, polynomial(&TANH_ODD)), polynomial(&TANH_EVEN));
         Self { simd, v }
+    }
+}
+
+/// `a b + c`, fused where the machine does that in one instruction. Without one, a fused sum is a call of the
+/// mathematical library for each number, and some twenty times slower than the two operations.
+#[inline(always)]
+pub fn mul_add<S: Simd>(simd: S, a: S::f32s, b: S::f32s, c: S::f32s) -> S::f32s {
+    if std::any::TypeId::of::<S>() == std::any::TypeId::of::<Scalar256b>() {
+        simd.add_f32s(simd.mul_f32s(a, b), c)
+    } else {
+        simd.mul_add_e_f32s(a, b, c)
     }
 }
 
@@ -196,6 +207,8 @@ impl Packed {
 ///
 /// Each sum runs over the depth in order, whatever `R` is: a row's result does not depend on its neighbours.
 #[inline(always)]
+// Two plain counted loops around one multiply-add say best what is to be unrolled.
+#[allow(clippy::needless_range_loop)]
 pub fn panel_product<S: Simd, const NV: usize, const R: usize>(
     simd: S,
     panel: &[S::f32s],
@@ -211,7 +224,7 @@ pub fn panel_product<S: Simd, const NV: usize, const R: usize>(
             for v in 0..NV {
                 // SAFETY: as above.
                 let w = unsafe { *panel.get_unchecked(k * NV + v) };
-                sums[r][v] = simd.mul_add_e_f32s(x, w, sums[r][v]);
+                sums[r][v] = mul_add(simd, x, w, sums[r][v]);
             }
         }
     }

@@ -1,0 +1,65 @@
+//! One update: forward, loss, backward, clipping, the optimiser's step, the running average.
+#![forbid(unsafe_code)]
+
+use super::checkpoint::Average;
+use crate::corpus::Batch;
+use crate::ctc;
+use crate::error::Result;
+use crate::model::{Mode, Network};
+use crate::nn::op;
+use crate::nn::optim::{OptimizerState, gradients, norm};
+use crate::nn::params::Params;
+use crate::rng::Rng;
+use candle_core::{Device, Tensor};
+
+/// What an update did.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Update {
+    /// Sum of the utterances' losses.
+    pub loss: f64,
+    /// Norm of the gradient before clipping.
+    pub gradient_norm: f64,
+    /// Whether the weights were changed: not if the loss or the gradient is not finite.
+    pub applied: bool,
+}
+
+/// Updates `network` by the mean loss of a batch.
+pub fn update(
+    network: &Network,
+    optimizer: &mut OptimizerState,
+    batch: &Batch,
+    rate: f32,
+    clip_norm: f32,
+    dropout: &mut Rng,
+) -> Result<Update> {
+    let x = Tensor::from_slice(&batch.features, (batch.lengths.rows(), batch.dim), &Device::Cpu)?;
+    let (logits, lengths) = network.forward(&x, &batch.lengths, Mode::Train(dropout))?;
+    let losses = ctc::loss(&logits, &batch.labels, &lengths)?;
+    let loss = op::to_vec::<f32>(&losses)?.iter().map(|l| f64::from(*l)).sum::<f64>();
+    if !loss.is_finite() {
+        return Ok(Update { loss, gradient_norm: f64::NAN, applied: false });
+    }
+    let gradients = gradients(network.params(), &losses.mean_all()?.backward()?)?;
+    let gradient_norm = norm(&gradients);
+    if !gradient_norm.is_finite() {
+        return Ok(Update { loss, gradient_norm, applied: false });
+    }
+    let limit = f64::from(clip_norm);
+    let scale = if clip_norm > 0.0 && gradient_norm > limit { (limit / gradient_norm) as f32 } else { 1.0 };
+    optimizer.update(network.params(), &gradients, rate, scale)?;
+    Ok(Update { loss, gradient_norm, applied: true })
+}
+
+/// Moves the running average of the weights towards `params`. Early on it moves faster than `decay` says, so that the
+/// first weights are soon forgotten.
+pub fn follow(average: &mut Average, params: &Params, decay: f32, step: u64) -> Result<()> {
+    let decay = decay.min((1.0 + step as f32) / (10.0 + step as f32));
+    for (name, var) in params.iter() {
+        let values = op::to_vec::<f32>(var)?;
+        match average.get_mut(name) {
+            Some(own) => own.iter_mut().zip(values).for_each(|(a, v)| *a += (1.0 - decay) * (v - *a)),
+            None => drop(average.insert(name.to_owned(), values)),
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,317 @@
+//! What was typed: every command and option with its help, and the small checks that need nothing but the words
+//! themselves. Files, models and devices are looked at by the commands.
+#![forbid(unsafe_code)]
+
+use super::examples;
+use super::options::{DecoderArgs, DeviceChoice, ModelArgs, ThreadArgs, channel};
+use crate::audio::Channel;
+use crate::phones::Folding;
+use clap::builder::PossibleValuesParser;
+use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+
+/// Write down the phones of recorded speech
+///
+/// formant turns recordings into phones, trains models for it from recordings with labels, and measures how good they
+/// are. A model for English is built in, so the first transcript needs nothing but a recording.
+///
+/// Standard output carries data only; progress, warnings and errors go to standard error.
+#[derive(Debug, Parser)]
+#[command(name = "formant", version, propagate_version = true, max_term_width = 100)]
+#[command(after_long_help = examples::FORMANT, arg_required_else_help = true)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Print the phones of recordings
+    ///
+    /// One line a recording, on standard output, in the order of the files. With several files, or when a folder is
+    /// walked, the line begins with the file's path and a tab. A file that cannot be read is reported on standard
+    /// error and the others go on.
+    #[command(after_long_help = examples::TRANSCRIBE)]
+    Transcribe(TranscribeArgs),
+    /// Train a model on labelled recordings
+    ///
+    /// Writes into --out: the best model, its recipe, a checkpoint, the log (metrics.jsonl, and tensorboard/), and the
+    /// curves as a picture. Ctrl-C saves and stops; --resume goes on from there, or from wherever a run was broken
+    /// off, to the very same model.
+    #[command(after_long_help = examples::TRAIN)]
+    Train(TrainArgs),
+    /// Measure the phone error rate on labelled recordings
+    ///
+    /// Recognises every utterance of a split and compares it with its labels. Both sides are folded onto the same set
+    /// of phones first. An utterance that cannot be read ends the run: a rate over part of a set is not that set's
+    /// rate.
+    #[command(after_long_help = examples::EVALUATE)]
+    Evaluate(EvaluateArgs),
+    /// Write the log-mel features of a recording, as numbers or as a picture
+    #[command(after_long_help = examples::FEATURES)]
+    Features(FeaturesArgs),
+    /// Say what a file is: a model, a recipe, a table of utterances or a recording
+    ///
+    /// The file is recognised by its content. Without a file, the built-in model is described.
+    #[command(after_long_help = examples::INFO)]
+    Info(InfoArgs),
+    /// Check this machine: devices, instruction sets, threads, the built-in model
+    ///
+    /// Ends with status 1 if something does not work as it should.
+    #[command(after_long_help = examples::DOCTOR)]
+    Doctor(DoctorArgs),
+    /// Measure how fast training, recognition, the CTC loss and the front end are here
+    ///
+    /// Every figure is the median of several runs after a warm-up, one line each. The machine is described on standard
+    /// error.
+    #[command(after_long_help = examples::BENCH)]
+    Bench(BenchArgs),
+    /// Write man pages or shell completions
+    ///
+    /// For packagers, and for shells that read completions from a file.
+    #[command(hide = true, after_long_help = examples::GENERATE)]
+    Generate(GenerateArgs),
+}
+
+/// Shape of the output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// Phones separated by spaces, a line a file
+    Text,
+    /// One JSON object a line and file, with times and scores
+    Json,
+}
+
+/// `formant transcribe`.
+#[derive(Args, Debug)]
+pub struct TranscribeArgs {
+    /// Recordings, folders to walk, or - for standard input
+    ///
+    /// WAV, FLAC, Ogg Vorbis, MP3, AIFF, CAF, MP4/AAC and more, at any sample rate, recognised by content and never by
+    /// name. In a folder, recordings are taken in sorted order, hidden files and linked folders left out; other files
+    /// there are counted on standard error. A file named here that is no recording is an error.
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    /// Model and device.
+    #[command(flatten)]
+    pub model: ModelArgs,
+    /// Decoder.
+    #[command(flatten)]
+    pub decoder: DecoderArgs,
+    /// Shape of the output
+    #[arg(short, long, value_name = "FORMAT", default_value = "text")]
+    pub format: Format,
+    /// Channel of the recording: mix, or a number counted from 0
+    #[arg(long, value_name = "CHANNEL", default_value = "mix", value_parser = channel)]
+    pub channel: Channel,
+    /// Fold the phones onto a smaller set
+    #[arg(long, value_name = "NAME", default_value = "none", value_parser = PossibleValuesParser::new(Folding::NAMES))]
+    pub fold: String,
+    /// Threads.
+    #[command(flatten)]
+    pub threads: ThreadArgs,
+}
+
+/// `formant train`.
+#[derive(Args, Debug)]
+pub struct TrainArgs {
+    /// Folder with manifests, or with Kaldi data folders; may be given several times
+    ///
+    /// Each must have the recipe's train split (`train`), at least one its dev split (`dev`), which chooses the best
+    /// epoch.
+    #[arg(short, long, required = true, value_name = "DIR")]
+    pub data: Vec<PathBuf>,
+    /// Folder for everything that the run writes; made if it is missing
+    #[arg(short, long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// Recipe [default: recipes/standard of formant's sources, which is built in]
+    #[arg(short, long, value_name = "FILE")]
+    pub recipe: Option<PathBuf>,
+    /// Change a value of the recipe; may be given several times
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
+    /// Go on with the run in --out
+    #[arg(long)]
+    pub resume: bool,
+    /// Seed of everything that is drawn [default: the recipe's]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    pub seed: Option<u64>,
+    /// Where to compute: auto, cpu, cuda or cuda:N
+    #[arg(long, value_name = "DEVICE", default_value = "auto")]
+    pub device: DeviceChoice,
+    /// Threads.
+    #[command(flatten)]
+    pub threads: ThreadArgs,
+}
+
+/// What rates are listed by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum By {
+    /// One rate a speaker
+    Speaker,
+}
+
+/// `formant evaluate`.
+#[derive(Args, Debug)]
+pub struct EvaluateArgs {
+    /// Folder with manifests, or a Kaldi data folder
+    #[arg(short, long, value_name = "DIR")]
+    pub data: PathBuf,
+    /// Split to measure: DIR/S.manifest.tsv, or the Kaldi folder DIR/S
+    #[arg(short, long, value_name = "S")]
+    pub split: String,
+    /// Model and device.
+    #[command(flatten)]
+    pub model: ModelArgs,
+    /// Decoder.
+    #[command(flatten)]
+    pub decoder: DecoderArgs,
+    /// Fold both sides onto this set before they are compared
+    ///
+    /// `timit39` is the classical folding as far as the labels have its phones (ao=aa, zh=sh, ...; silences, closures
+    /// and the glottal stop dropped); `none` compares symbols as they are.
+    #[arg(long, value_name = "NAME", default_value = "timit39", value_parser = PossibleValuesParser::new(Folding::NAMES))]
+    pub fold: String,
+    /// Column of the manifest that holds the labels
+    #[arg(long, value_name = "NAME", default_value = "phones")]
+    pub column: String,
+    /// Measure the first N utterances only
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub limit: Option<u64>,
+    /// List rates by this, too
+    #[arg(long, value_name = "WHAT")]
+    pub by: Option<By>,
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+    /// Write the rate into the model's file, where 'formant info' shows it; needs --model
+    #[arg(long, value_name = "SET", requires = "model")]
+    pub record: Option<String>,
+    /// Threads.
+    #[command(flatten)]
+    pub threads: ThreadArgs,
+}
+
+/// `formant features`.
+#[derive(Args, Debug)]
+#[command(group(ArgGroup::new("result").args(["out", "plot"]).required(true).multiple(true)))]
+pub struct FeaturesArgs {
+    /// Recording, or - for standard input
+    ///
+    /// WAV, FLAC, Ogg Vorbis, MP3, AIFF, CAF, MP4/AAC and more, at any sample rate, recognised by content and never by
+    /// name.
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// NumPy file to write, or - for standard output
+    ///
+    /// A matrix of f32, a row a frame: `numpy.load` reads it.
+    #[arg(short, long, value_name = "F.npy")]
+    pub out: Option<PathBuf>,
+    /// Picture of the spectrogram to write: a name that ends in .svg or .png
+    #[arg(short, long, value_name = "F.svg|F.png")]
+    pub plot: Option<PathBuf>,
+    /// Make the features that this model gets: its front end, normalised and stacked
+    ///
+    /// Without it, features are plain log-mel energies (natural logarithm, samples scaled to 16 bits as in Kaldi), a
+    /// frame of 25 ms every 10 ms at 16 kHz.
+    #[arg(short, long, value_name = "MODEL")]
+    pub model: Option<PathBuf>,
+    /// Mel filters, 1 to 512 [default: 40]
+    #[arg(long, value_name = "N", conflicts_with = "model", value_parser = clap::value_parser!(u16).range(1..=512))]
+    pub bins: Option<u16>,
+    /// Orders of time derivatives that follow the energies, 0 to 2 [default: 0]
+    #[arg(long, value_name = "N", conflicts_with = "model", value_parser = clap::value_parser!(u8).range(0..=2))]
+    pub deltas: Option<u8>,
+    /// Channel of the recording: mix, or a number counted from 0
+    #[arg(long, value_name = "CHANNEL", default_value = "mix", value_parser = channel)]
+    pub channel: Channel,
+}
+
+/// `formant info`.
+#[derive(Args, Debug)]
+pub struct InfoArgs {
+    /// Model, recipe, manifest, recording, or a folder of them [default: the built-in model]
+    #[arg(value_name = "FILE")]
+    pub file: Option<PathBuf>,
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `formant doctor`.
+#[derive(Args, Debug)]
+pub struct DoctorArgs {
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+    /// Threads.
+    #[command(flatten)]
+    pub threads: ThreadArgs,
+}
+
+/// `formant bench`.
+#[derive(Args, Debug)]
+pub struct BenchArgs {
+    /// Print one JSON object a figure and line
+    #[arg(long)]
+    pub json: bool,
+    /// Fewer runs: less exact, done in seconds
+    #[arg(long)]
+    pub quick: bool,
+    /// Threads.
+    #[command(flatten)]
+    pub threads: ThreadArgs,
+}
+
+/// `formant generate`.
+#[derive(Args, Debug)]
+pub struct GenerateArgs {
+    /// What to write.
+    #[command(subcommand)]
+    pub what: Generate,
+}
+
+/// What `formant generate` writes.
+#[derive(Debug, Subcommand)]
+pub enum Generate {
+    /// Write man pages: to standard output all in one, or a file each with --out
+    Man {
+        /// Folder for the pages; made if it is missing
+        #[arg(long, value_name = "DIR")]
+        out: Option<PathBuf>,
+    },
+    /// Write the completions of a shell
+    Completions {
+        /// Shell that reads them
+        #[arg(value_name = "SHELL")]
+        shell: clap_complete::Shell,
+        /// Folder for the file, which gets the name that the shell expects [default: standard output]
+        #[arg(long, value_name = "DIR")]
+        out: Option<PathBuf>,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    fn parse(line: &str) -> Result<Command, String> {
+        Cli::try_parse_from(line.split(' ')).map(|cli| cli.command).map_err(|e| e.to_string())
+    }
+
+    #[test]
+    fn the_definition_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn values_out_of_range_are_refused() {
+        for line in ["transcribe", "transcribe a --beam 0", "transcribe a -j 0", "transcribe a --fold x", "x"] {
+            assert!(parse(&format!("formant {line}")).is_err(), "{line}");
+        }
+        assert!(parse("formant transcribe a b - --format json --channel 0 --device cpu").is_ok());
+    }
+}

@@ -1,0 +1,223 @@
+//! `formant bench`: how fast the parts that cost time run on this machine.
+#![forbid(unsafe_code)]
+
+use super::args::BenchArgs;
+use super::output::{self, Progress};
+use super::{Outcome, use_threads};
+use crate::ctc;
+use crate::features::{FeatureExtractor, FrontEnd};
+use crate::lengths::Lengths;
+use crate::model::{Mode, ModelConfig, Network};
+use crate::nn::optim::{self, Optimizer, OptimizerState};
+use crate::nn::recurrent::cpu::simd::Path as SimdPath;
+use crate::phones::{Labels, PhoneId, PhoneSet};
+use crate::rng::Rng;
+use candle_core::{Device, Tensor, Var};
+use serde::ser::{Serialize, SerializeMap, Serializer};
+use std::time::Instant;
+
+/// T, B, C, L of the CTC figures: a usual training batch, long utterances, a large set of symbols.
+const CTC_SHAPES: [[usize; 4]; 3] = [[300, 16, 62, 38], [1000, 32, 62, 100], [500, 32, 1000, 60]];
+
+/// Runs `formant bench`.
+pub fn run(args: &BenchArgs) -> anyhow::Result<Outcome> {
+    use_threads(args.threads)?;
+    let threads = rayon::current_num_threads();
+    output::note(header(threads));
+    let runs = if args.quick { 3 } else { 11 };
+    let print = |figure: &Figure| {
+        if args.json { output::json(&Record(figure, threads)) } else { output::line(figure.text()) }
+    };
+    for one in [train, infer, fbank] {
+        let waiting = Progress::waiting("measuring");
+        let figure = one(runs)?;
+        drop(waiting);
+        print(&figure)?;
+    }
+    for shape in CTC_SHAPES {
+        let waiting = Progress::waiting("measuring");
+        let figure = ctc_loss(shape, runs)?;
+        drop(waiting);
+        print(&figure)?;
+    }
+    Ok(Outcome::Done)
+}
+
+/// The machine, in a line.
+fn header(threads: usize) -> String {
+    let cpu = std::fs::read_to_string("/proc/cpuinfo").ok().and_then(|text| cpu_model(&text).map(str::to_owned));
+    let cpu = cpu.unwrap_or_else(|| std::env::consts::ARCH.to_owned());
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    let (version, simd) = (env!("CARGO_PKG_VERSION"), SimdPath::current().name());
+    let build = if cfg!(debug_assertions) { ", unoptimised build" } else { "" };
+    format!("version {version}{build}, {cpu}, {processors} processors, {threads} threads, {simd}")
+}
+
+fn cpu_model(cpuinfo: &str) -> Option<&str> {
+    let line = cpuinfo.lines().find(|line| line.starts_with("model name"))?;
+    line.split_once(':').map(|(_, name)| name.trim())
+}
+
+/// One measured number with what it was measured on.
+struct Figure {
+    name: &'static str,
+    shape: Vec<(&'static str, usize)>,
+    value: f64,
+    unit: &'static str,
+    /// Median, of one run.
+    seconds: f64,
+    runs: usize,
+}
+
+/// A figure as a line of JSON, its name first.
+struct Record<'a>(&'a Figure, usize);
+
+impl Serialize for Record<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self(figure, threads) = self;
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("figure", figure.name)?;
+        for (name, size) in &figure.shape {
+            map.serialize_entry(name, size)?;
+        }
+        map.serialize_entry("value", &figure.value)?;
+        map.serialize_entry("unit", figure.unit)?;
+        map.serialize_entry("seconds", &figure.seconds)?;
+        map.serialize_entry("runs", &figure.runs)?;
+        map.serialize_entry("threads", threads)?;
+        map.end()
+    }
+}
+
+impl Figure {
+    fn text(&self) -> String {
+        let shape: Vec<String> = self.shape.iter().map(|(name, size)| format!("{name}={size}")).collect();
+        let value =
+            if self.value >= 100.0 { format!("{:.0}", self.value) } else { format!("{}", significant(self.value)) };
+        format!("{:20}{:>12} {:10}{}", self.name, value, self.unit, shape.join(" "))
+    }
+}
+
+/// Four digits that mean something.
+fn significant(value: f64) -> f64 {
+    let scale = 10_f64.powf(3.0 - value.abs().max(1e-300).log10().floor());
+    (value * scale).round() / scale
+}
+
+/// The median duration of `runs` runs after one that warms up.
+fn median(runs: usize, mut work: impl FnMut() -> anyhow::Result<()>) -> anyhow::Result<f64> {
+    work()?;
+    let mut seconds = Vec::with_capacity(runs);
+    for _ in 0..runs {
+        let start = Instant::now();
+        work()?;
+        seconds.push(start.elapsed().as_secs_f64());
+    }
+    seconds.sort_by(f64::total_cmp);
+    Ok(seconds[runs / 2])
+}
+
+fn noise(count: usize, purpose: &str) -> Vec<f32> {
+    let mut rng = Rng::stream(1, purpose, 0);
+    (0..count).map(|_| rng.normal()).collect()
+}
+
+/// `each` labels for every one of `count` utterances.
+fn labels(count: usize, each: usize, classes: usize) -> crate::Result<Vec<Labels>> {
+    let mut rng = Rng::stream(1, "labels", 0);
+    let mut label = || PhoneId(1 + rng.below(classes - 1) as u16);
+    (0..count).map(|_| Labels::new((0..each).map(|_| label()).collect())).collect()
+}
+
+/// The network of the figures: 3 layers, 250 units in each direction, as the front end of the plain recipe feeds it.
+fn network() -> crate::Result<(Network, usize, usize)> {
+    let (inputs, classes) = (80, PhoneSet::arpabet39().classes());
+    Ok((Network::new(&ModelConfig::default(), inputs, classes, 1, &Device::Cpu)?, inputs, classes))
+}
+
+fn train(runs: usize) -> anyhow::Result<Figure> {
+    let (batch, frames) = (16, 300);
+    let (network, inputs, classes) = network()?;
+    let lengths = Lengths::new(&[frames; 16]);
+    let x = Tensor::from_vec(noise(batch * frames * inputs, "features"), (batch * frames, inputs), &Device::Cpu)?;
+    let labels = labels(batch, 38, classes)?;
+    let mut optimizer = OptimizerState::new(Optimizer::default());
+    let seconds = median(runs, || {
+        let (logits, lengths) = network.forward(&x, &lengths, Mode::Train(&mut Rng::stream(1, "dropout", 0)))?;
+        let store = ctc::loss(&logits, &labels, &lengths)?.mean_all()?.backward()?;
+        let gradients = optim::gradients(network.params(), &store)?;
+        Ok(optimizer.update(network.params(), &gradients, 1e-3, 1.0)?)
+    })?;
+    let shape = vec![("layers", 3), ("hidden", 250), ("batch", batch), ("frames", frames)];
+    let value = (batch * frames) as f64 / seconds;
+    Ok(Figure { name: "train_frames_per_s", shape, value, unit: "frames/s", seconds, runs })
+}
+
+fn infer(runs: usize) -> anyhow::Result<Figure> {
+    let frames = 1000;
+    let (network, inputs, _) = network()?;
+    let lengths = Lengths::new(&[frames]);
+    let x = Tensor::from_vec(noise(frames * inputs, "features"), (frames, inputs), &Device::Cpu)?;
+    let seconds = median(runs, || {
+        network.forward(&x, &lengths, Mode::Infer)?;
+        Ok(())
+    })?;
+    let shape = vec![("layers", 3), ("hidden", 250), ("batch", 1), ("frames", frames)];
+    Ok(Figure { name: "infer_frames_per_s", shape, value: frames as f64 / seconds, unit: "frames/s", seconds, runs })
+}
+
+fn ctc_loss([t, b, c, l]: [usize; 4], runs: usize) -> anyhow::Result<Figure> {
+    let lengths = Lengths::new(&vec![t; b]);
+    let logits = Var::from_tensor(&Tensor::from_vec(noise(t * b * c, "logits"), (t * b, c), &Device::Cpu)?)?;
+    let labels = labels(b, l, c)?;
+    let seconds = median(runs, || {
+        ctc::loss(&logits, &labels, &lengths)?.sum_all()?.backward()?;
+        Ok(())
+    })?;
+    let shape = vec![("T", t), ("B", b), ("C", c), ("L", l)];
+    Ok(Figure { name: "ctc_loss_fwd_bwd", shape, value: seconds, unit: "s", seconds, runs })
+}
+
+fn fbank(runs: usize) -> anyhow::Result<Figure> {
+    let front = FrontEnd::default();
+    let extractor = FeatureExtractor::new(&front)?;
+    let sound = 10;
+    let samples: Vec<f32> = noise(sound * front.sample_rate as usize, "samples").iter().map(|x| 0.1 * x).collect();
+    let seconds = median(runs, || {
+        extractor.fbank(&samples);
+        Ok(())
+    })?;
+    let shape = vec![("seconds_of_sound", sound), ("bins", front.bins)];
+    Ok(Figure { name: "fbank_x_realtime", shape, value: sound as f64 / seconds, unit: "x", seconds, runs })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn figures_have_the_promised_keys() -> anyhow::Result<()> {
+        let shape = vec![("T", 3), ("B", 2)];
+        let figure = Figure { name: "ctc_loss_fwd_bwd", shape, value: 0.25, unit: "s", seconds: 0.25, runs: 5 };
+        let rest = r#""value":0.25,"unit":"s","seconds":0.25,"runs":5,"threads":4}"#;
+        let expected = format!(r#"{{"figure":"ctc_loss_fwd_bwd","T":3,"B":2,{rest}"#);
+        assert_eq!(serde_json::to_string(&Record(&figure, 4))?, expected);
+        assert_eq!(figure.text(), "ctc_loss_fwd_bwd            0.25 s         T=3 B=2");
+        Ok(())
+    }
+
+    #[test]
+    fn medians_and_digits() -> anyhow::Result<()> {
+        assert_eq!((significant(0.012_345_6), significant(12.345_6)), (0.012_35, 12.35));
+        let mut calls = 0;
+        assert!(
+            median(3, || {
+                calls += 1;
+                Ok(())
+            })? < 1.0
+        );
+        assert_eq!(calls, 4);
+        assert_eq!(cpu_model("processor : 0\nmodel name\t: Fast One\n"), Some("Fast One"));
+        Ok(())
+    }
+}

@@ -1,0 +1,135 @@
+//! What follows the options in `formant COMMAND --help` and in the man pages: examples, exit status, environment.
+#![forbid(unsafe_code)]
+
+/// `formant --help`.
+pub const FORMANT: &str = "\
+Examples:
+  formant transcribe talk.wav
+      Print the phones of a recording.
+  formant transcribe --format json recordings/ > phones.jsonl
+      The same for a folder, with times and scores.
+  formant train --data corpus --out run
+      Train a model of one's own.
+  formant evaluate --data corpus --split test
+      Measure the built-in model on labelled recordings.
+  formant info model.safetensors
+      Say what a model is made of and how good it was.
+
+Exit status:
+  0    done
+  1    done, but some inputs failed, or a check did not pass
+  2    wrong usage, or input that cannot be used
+  3    done, but suspect: a recording had less sound than its header promises
+  130  interrupted
+
+Environment:
+  FORMANT_SIMD  instruction set to use instead of the fastest: avx512, avx2, neon, portable
+  NO_COLOR      if set, help is printed without colours
+
+'formant COMMAND --help' describes a command at length, 'formant COMMAND -h' in short.";
+
+/// `formant train --help`.
+pub const TRAIN: &str = "\
+Examples:
+  formant train --data corpus --out run
+      Train with the built-in recipe on corpus/train.manifest.tsv.
+  formant train --data corpus --out run --recipe recipes/plain/recipe.toml --set train.epochs=30
+      With a recipe of one's own, one value changed.
+  formant train --data corpus --out run --resume
+      Go on with a run that was broken off.
+  tensorboard --logdir run/tensorboard
+      Watch it.";
+
+/// `formant transcribe --help`.
+pub const TRANSCRIBE: &str = "\
+Examples:
+  formant transcribe talk.wav
+      One recording: the line holds its phones and nothing else.
+  formant transcribe *.flac | cut -f 2
+      Several: each line is a path, a tab, and the phones.
+  ffmpeg -i film.mkv -f wav - | formant transcribe -
+      Standard input.
+  formant transcribe --beam 32 --fold timit39 talk.mp3
+      Beam search, and phones folded onto TIMIT's classical set.
+  formant transcribe -f json talk.wav | jq '.segments[] | [.phone, .start, .end]'
+      When each phone was heard.
+
+JSON keys:
+  file, model, decoder, seconds (of sound), phones (separated by spaces), score (log probability),
+  segments (phone; start and end in seconds; score: mean log probability), warnings.
+
+Exit status:
+  0 all files done, 1 some files failed, 2 nothing was tried (wrong usage, a model that cannot be
+  used), 3 all done but a recording had less sound than its header promises (a warning names it).";
+
+/// `formant evaluate --help`.
+pub const EVALUATE: &str = "\
+Examples:
+  formant evaluate --data corpus --split test
+      The built-in model on corpus/test.manifest.tsv.
+  formant evaluate -d corpus -s test --model run/model.safetensors --by speaker
+      Another model, with a rate for each speaker.
+  formant evaluate -d corpus -s dev --beam 16 --json | jq .per
+      One number, for a script.
+
+JSON keys:
+  per (percent), substitutions, deletions, insertions, utterances, reference_phones,
+  real_time_factor, protocol, model, interval (95 %, percent; null below five speakers),
+  confusions (reference, hypothesis, count; null stands for nothing), by_speaker (with --by speaker).
+
+The real-time factor is the time that one processor spends on recognition, from samples to phones,
+by the duration of the sound. The interval is drawn anew over speakers a thousand times.";
+
+/// `formant features --help`.
+pub const FEATURES: &str = "\
+Examples:
+  formant features talk.wav --out talk.npy
+      Log-mel energies as a NumPy matrix, a row a frame.
+  formant features talk.wav --plot talk.png
+      A spectrogram.
+  formant features talk.wav --model model.safetensors --out - | python3 -c \
+      'import io, sys, numpy; print(numpy.load(io.BytesIO(sys.stdin.buffer.read())).shape)'
+      What a model sees.";
+
+/// `formant info --help`.
+pub const INFO: &str = "\
+Examples:
+  formant info
+      The built-in model: layers, front end, phones, data, measured error rates.
+  formant info recipe.toml
+      A recipe with all defaults filled in.
+  formant info corpus/train.manifest.tsv
+      Utterances, hours, speakers and phones of a manifest.
+  formant info talk.wav
+      Format, length and oddities of a recording.";
+
+/// `formant doctor --help`.
+pub const DOCTOR: &str = "\
+Examples:
+  formant doctor
+      What formant finds here, a line each.
+  formant doctor --json
+      The same to paste into a report.";
+
+/// `formant bench --help`.
+pub const BENCH: &str = "\
+Examples:
+  formant bench
+      A table.
+  formant bench --json --threads 1 > one-thread.jsonl
+      A line a figure: {\"figure\": \"ctc_loss_fwd_bwd\", \"T\": 300, ..., \"value\": ..}
+
+Figures:
+  train_frames_per_s  forward, CTC loss, backward and update of 3 bidirectional layers of 250 LSTM
+                      units, 16 utterances of 300 frames
+  infer_frames_per_s  forward alone, one utterance of 1000 frames
+  ctc_loss_fwd_bwd    seconds of the CTC loss and its gradient: T frames, B utterances, C classes,
+                      L labels each
+  fbank_x_realtime    seconds of sound whose log-mel features one second makes";
+
+/// `formant generate --help`.
+pub const GENERATE: &str = "\
+Examples:
+  formant generate man --out /usr/local/share/man/man1
+  formant generate completions bash --out ~/.local/share/bash-completion/completions
+  formant generate completions fish > ~/.config/fish/completions/formant.fish";

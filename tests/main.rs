@@ -1,1 +1,40 @@
 //! End-to-end tests, one module a user's job.
+#![allow(clippy::unwrap_used)]
+
+/// What all of them need.
+mod support;
+
+/// Inputs that are wrong, each with its line and its exit status.
+mod bad_inputs;
+/// `formant bench`: figures for a script.
+mod bench;
+/// The recordings in `data/`: all there, all decodable, all described.
+mod data;
+/// The documentation: keys, commands and links.
+mod docs;
+/// `formant doctor`: is this machine well?
+mod doctor;
+/// `formant evaluate`: error rates.
+mod evaluate;
+/// `formant features`: numbers and pictures.
+mod features;
+/// Damaged inputs without end for every reader of foreign bytes.
+mod fuzz;
+/// `formant generate`, and help.
+mod generate;
+/// The front end, the loss and the recurrent layer against numbers made by Kaldi's and PyTorch's code.
+mod golden;
+/// `formant info`: what a file is.
+mod info;
+/// Which module may import which, and where `unsafe` may stand.
+mod layering;
+/// The same jobs without the program.
+mod library;
+/// Broken off and gone on with: SIGKILL, Ctrl-C, full disks.
+mod resume;
+/// Every instruction set gives the same answer.
+mod simd;
+/// `formant train`: from recordings to a model.
+mod train;
+/// `formant transcribe`: recordings in, lines out.
+mod transcribe;

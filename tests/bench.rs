@@ -1,0 +1,27 @@
+//! `formant bench`: figures for a script.
+#![forbid(unsafe_code)]
+
+use crate::support::Place;
+
+#[test]
+fn figures_have_the_promised_keys() {
+    let ran = Place::new().run(&["bench", "--quick", "--json", "--threads", "2"]).ends(0);
+    let figures = ran.json();
+    let names: Vec<&str> = figures.iter().map(|f| f["figure"].as_str().unwrap()).collect();
+    for name in ["train_frames_per_s", "infer_frames_per_s", "ctc_loss_fwd_bwd", "fbank_x_realtime"] {
+        assert!(names.contains(&name), "{name}{}", ran.report());
+    }
+    for figure in &figures {
+        assert!(figure["value"].as_f64().is_some_and(|v| v.is_finite() && v > 0.0), "{figure}");
+        assert!(figure["seconds"].as_f64().is_some_and(|v| v > 0.0) && figure["unit"].is_string(), "{figure}");
+        assert_eq!(figure["threads"], 2);
+    }
+    let losses: Vec<_> = figures.iter().filter(|f| f["figure"] == "ctc_loss_fwd_bwd").collect();
+    assert!(losses.len() >= 3);
+    for loss in losses {
+        assert!(["T", "B", "C", "L"].iter().all(|key| loss[*key].as_u64().is_some_and(|n| n > 0)), "{loss}");
+        assert_eq!(loss["value"], loss["seconds"]);
+    }
+    let machine = ran.err.starts_with("formant: version ") && ran.err.contains("2 threads");
+    ran.holds(machine, "standard error describes the machine");
+}

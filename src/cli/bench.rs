@@ -8,6 +8,7 @@ use crate::ctc;
 use crate::features::{FeatureExtractor, FrontEnd};
 use crate::lengths::Lengths;
 use crate::model::{Mode, ModelConfig, Network};
+use crate::nn::memory::keep_freed_memory;
 use crate::nn::optim::{self, Optimizer, OptimizerState};
 use crate::nn::recurrent::cpu::simd::Path as SimdPath;
 use crate::phones::{Labels, PhoneId, PhoneSet};
@@ -22,6 +23,7 @@ const CTC_SHAPES: [[usize; 4]; 3] = [[300, 16, 62, 38], [1000, 32, 62, 100], [50
 /// Runs `formant bench`.
 pub fn run(args: &BenchArgs) -> anyhow::Result<Outcome> {
     use_threads(args.threads)?;
+    keep_freed_memory();
     let threads = rayon::current_num_threads();
     output::note(header(threads));
     let runs = if args.quick { 3 } else { 11 };

@@ -7,6 +7,7 @@ use super::plot::{CurvePoint, curves_svg};
 use super::{Outcome, device, use_threads};
 use crate::error::Error;
 use crate::files::write_atomic;
+use crate::nn::memory::keep_freed_memory;
 use crate::train::{EpochRecord, Event, Job, Log, Observer, Recipe, StepRecord, holds_a_run, train};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -17,6 +18,7 @@ const NAMED: usize = 10;
 /// Runs the command.
 pub fn run(args: &TrainArgs) -> anyhow::Result<Outcome> {
     use_threads(args.threads)?;
+    keep_freed_memory();
     device::resolve(args.device)?;
     let job = Job { data: args.data.clone(), out: args.out.clone(), recipe: recipe(args)?, resume: args.resume };
     if args.resume && !holds_a_run(&args.out) {

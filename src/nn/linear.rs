@@ -2,7 +2,7 @@
 #![forbid(unsafe_code)]
 
 use super::op;
-use super::product::{Element, View, product};
+use super::product::{Element, View, add_product, product};
 use candle_core::{CpuStorage, CustomOp3, DType, Layout, Result, Shape, Tensor, WithDType, bail};
 
 /// `x` `[N, F]`, `w` `[O, F]`, `b` `[O]` to `[N, O]`.
@@ -18,7 +18,7 @@ fn forward<T: Element>(x: &[T], w: &[T], b: &[T], inputs: usize) -> Vec<T> {
     for _ in 0..rows {
         y.extend_from_slice(b);
     }
-    product(&mut y, View::new(x, rows, inputs), View::new(w, outputs, inputs).t(), true);
+    add_product(&mut y, View::new(x, rows, inputs), View::new(w, outputs, inputs).t());
     y
 }
 
@@ -41,17 +41,12 @@ fn column_sums<T: WithDType>(matrix: &[T], columns: usize) -> Vec<T> {
 fn backward<T: Element + WithDType>(x: &Tensor, w: &Tensor, dy: &Tensor) -> Result<[Option<Tensor>; 3]> {
     let ((rows, inputs), outputs) = (x.dims2()?, w.dim(0)?);
     let dy = dy.contiguous()?;
-    let product = |lhs: View<'_, T>, rhs: View<'_, T>, shape: (usize, usize)| {
-        let mut y = vec![<T as Element>::ZERO; shape.0 * shape.1];
-        product(&mut y, lhs, rhs, false);
-        op::from_vec(y, shape)
-    };
-    op::with_slices([x, w, &dy], |[x_data, w, dy]| {
+    op::with_slices([x, w, &dy], |[x_data, w, dy]: [&[T]; 3]| {
         let (x_view, w, dy_view) =
             (View::new(x_data, rows, inputs), View::new(w, outputs, inputs), View::new(dy, rows, outputs));
         // Nobody asks for the gradient of the features.
-        let dx = x.track_op().then(|| product(dy_view, w, (rows, inputs))).transpose()?;
-        let dw = product(dy_view.t(), x_view, (outputs, inputs))?;
+        let dx = x.track_op().then(|| op::from_vec(product(dy_view, w), (rows, inputs))).transpose()?;
+        let dw = op::from_vec(product(dy_view.t(), x_view), (outputs, inputs))?;
         Ok([dx, Some(dw), Some(op::from_vec(column_sums(dy, outputs), outputs)?)])
     })?
 }

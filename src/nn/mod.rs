@@ -4,6 +4,7 @@
 
 pub mod dropout;
 pub mod linear;
+pub mod memory;
 pub mod op;
 pub mod optim;
 pub mod params;

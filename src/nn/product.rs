@@ -51,25 +51,51 @@ impl Element for f64 {
     const ONE: Self = 1.0;
 }
 
-/// `dst = lhs rhs`, or `dst += lhs rhs` with `accumulate`; `dst` is row-major `[lhs.rows, rhs.cols]`.
+/// `lhs rhs`, row-major `[lhs.rows, rhs.cols]`.
 ///
 /// # Panics
 /// If the shapes do not fit: a mistake in this crate, not in its input.
-pub fn product<T: Element>(dst: &mut [T], lhs: View<'_, T>, rhs: View<'_, T>, accumulate: bool) {
-    let (m, n, k) = (lhs.rows, rhs.cols, lhs.cols);
-    assert!(k == rhs.rows && dst.len() == m * n, "shapes of a product do not fit");
-    if m == 0 || n == 0 {
-        return;
+pub fn product<T: Element>(lhs: View<'_, T>, rhs: View<'_, T>) -> Vec<T> {
+    let len = lhs.rows * rhs.cols;
+    let mut dst = Vec::with_capacity(len);
+    if len > 0 {
+        // SAFETY: the buffer has room for `len` numbers. Without accumulation every one of them is written and none read,
+        // also where the sums have no term; only then is their number set.
+        unsafe {
+            multiply(dst.as_mut_ptr(), lhs, rhs, false);
+            dst.set_len(len);
+        }
     }
+    dst
+}
+
+/// `dst += lhs rhs`; `dst` is row-major `[lhs.rows, rhs.cols]`.
+///
+/// # Panics
+/// If the shapes do not fit: a mistake in this crate, not in its input.
+pub fn add_product<T: Element>(dst: &mut [T], lhs: View<'_, T>, rhs: View<'_, T>) {
+    assert!(dst.len() == lhs.rows * rhs.cols, "shapes of a product do not fit");
+    if !dst.is_empty() {
+        // SAFETY: the slice has as many numbers as the product, and, being borrowed mutably, overlaps neither operand.
+        unsafe { multiply(dst.as_mut_ptr(), lhs, rhs, true) }
+    }
+}
+
+/// `dst = lhs rhs`, or `dst += lhs rhs` with `accumulate`.
+///
+/// # Safety
+/// `dst` must have room for `lhs.rows * rhs.cols` numbers that nobody else uses; with `accumulate` they must be there.
+unsafe fn multiply<T: Element>(dst: *mut T, lhs: View<'_, T>, rhs: View<'_, T>, accumulate: bool) {
+    let (m, n, k) = (lhs.rows, rhs.cols, lhs.cols);
+    assert!(k == rhs.rows, "shapes of a product do not fit");
     // gemm's "alpha" scales what is in dst already, "beta" the product.
-    // SAFETY: View keeps its matrix inside its slice, dst was checked above and, being borrowed mutably, overlaps
-    // neither operand.
+    // SAFETY: View keeps its matrix inside its slice, and the caller answers for dst.
     unsafe {
         gemm::gemm(
             m,
             n,
             k,
-            dst.as_mut_ptr(),
+            dst,
             1,
             n as isize,
             accumulate,
@@ -97,11 +123,11 @@ mod tests {
     fn multiplies_views() {
         let (a, b) = ([1.0, 2.0, 3.0, 4.0, 5.0, 6.0], [1.0, 0.0, 2.0, 1.0, 0.0, 3.0]);
         let mut out = [1.0_f64; 4];
-        product(&mut out, View::new(&a, 2, 3), View::new(&b, 3, 2), true);
+        add_product(&mut out, View::new(&a, 2, 3), View::new(&b, 3, 2));
         assert_eq!(out, [6.0, 12.0, 15.0, 24.0]);
-        let mut out = [0.0_f32; 9];
         let a = a.map(|x| x as f32);
-        product(&mut out, View::new(&a, 2, 3).t(), View::new(&a, 2, 3), false);
+        let out = product(View::new(&a, 2, 3).t(), View::new(&a, 2, 3));
         assert_eq!(out, [17.0, 22.0, 27.0, 22.0, 29.0, 36.0, 27.0, 36.0, 45.0]);
+        assert_eq!(product(View::new(&a[..0], 2, 0), View::new(&a[..0], 0, 2)), [0.0; 4], "sums of nothing");
     }
 }

@@ -202,11 +202,11 @@ pub fn backward(
     for (unit, gradient) in units.iter().zip(gradients) {
         unit.scatter(&gradient, width, &mut da);
     }
-    let mut dr = vec![0.0; directions * width * hidden];
-    for (direction, dr) in dr.chunks_exact_mut((width * hidden).max(1)).enumerate() {
+    let mut dr = Vec::with_capacity(directions * width * hidden);
+    for direction in 0..directions {
         let before = previous_outputs(problem, direction, y);
         let gates = View::strided(&da[(direction * width).min(da.len())..], rows, width, directions * width);
-        product(dr, gates.t(), View::new(&before, rows, hidden), false);
+        dr.extend(product(gates.t(), View::new(&before, rows, hidden)));
     }
     (da, dr)
 }

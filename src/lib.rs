@@ -60,7 +60,7 @@
 //! # let out = tempfile::tempdir().map_err(|e| formant::Error::io("run", e))?;
 //! # let (out, data) = (out.path().join("run"), concat!(env!("CARGO_MANIFEST_DIR"), "/data/tiny"));
 //! let recipe = Recipe::default().with(&["train.epochs=1".into(), "model.layers=[{hidden=8}]".into()])?;
-//! let summary = train(&Job { data: vec![data.into()], out, recipe, resume: false }, &mut ())?;
+//! let summary = train(&Job { data: vec![data.into()], out, recipe, from: None, resume: false }, &mut ())?;
 //! assert!(summary.model.is_file() && summary.best.is_some());
 //! # Ok(())
 //! # }

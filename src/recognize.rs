@@ -183,7 +183,7 @@ mod tests {
         let layers = vec![layer.clone(), LayerConfig { subsample: 2, ..layer }];
         let config = ModelConfig { layers, ..ModelConfig::default() };
         let phones = PhoneSet::arpabet39();
-        let network = Network::new(&config, front.dim(), phones.classes(), 1, &Device::Cpu)?;
+        let network = Network::new(&config, &front, phones.classes(), 1, &Device::Cpu)?;
         // Small inputs: with saturated gates a network without training remembers for longer than the context.
         let cmvn = Cmvn { mean: vec![9.0; 24], inv_std: vec![0.03; 24] };
         let model =

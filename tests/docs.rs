@@ -42,6 +42,7 @@ fn every_key_of_a_recipe_is_listed_with_its_default() -> Outcome {
         "[train]\nschedule = { kind = \"plateau\", factor = 0.5, patience = 3 }\n",
         "[train]\nschedule = { kind = \"cosine\" }\noptimizer = { kind = \"sgd\" }\n",
         "[augment]\nnoise = {}\nspec = {}\n",
+        "[model]\nconvolutions = [{}]\n",
         "",
     ];
     let mut keys = BTreeMap::new();
@@ -68,7 +69,9 @@ fn every_key_of_a_recipe_is_listed_with_its_default() -> Outcome {
 /// Every page in the repository that is written by hand.
 fn pages() -> std::io::Result<Vec<PathBuf>> {
     let mut pages = Vec::new();
-    for folder in ["", "docs", "data", "recipes", "recipes/plain", "recipes/standard", "recipes/default"] {
+    for folder in
+        ["", "docs", "data", "recipes", "recipes/adapt", "recipes/plain", "recipes/standard", "recipes/default"]
+    {
         for entry in std::fs::read_dir(root().join(folder))? {
             let path = entry?.path();
             if path.extension().is_some_and(|e| e == "md") {

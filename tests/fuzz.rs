@@ -261,11 +261,15 @@ fn kaldi() {
     Reader { name: "kaldi", seeds, text: true, mend: nothing, read: &read }.fuzz();
 }
 
+/// Settings for features that are more than a frame's mel bins, and for such that are not.
+const STACKED: [&str; 2] = ["features.stack=2", "features.deltas=1"];
+const PLAIN: &str = "features.stack=1";
+
 /// A file of the run of a very small network.
-fn small_run(storage: &str, file: &str) -> Vec<u8> {
+fn small_run(storage: &str, more: &[&str], file: &str) -> Vec<u8> {
     let (place, data, storage) = (Place::new(), data("tiny"), format!("train.storage={storage}"));
     let layers = "model.layers=[{hidden=3,subsample=2},{hidden=2,bidirectional=false}]";
-    let sets = [layers, &storage, "train.epochs=1", "features.bins=8", "features.stack=2", "features.deltas=1"];
+    let sets = [&[layers, &storage, "train.epochs=1", "features.bins=8"], more].concat();
     let words = ["train", "--data", &data, "--out", "run"].into_iter().chain(sets.iter().flat_map(|s| ["--set", s]));
     place.run(&words.collect::<Vec<_>>()).ends(0);
     std::fs::read(place.path("run").join(file)).unwrap()
@@ -279,7 +283,9 @@ fn models() {
         let works = |model| Recognizer::new(model, &DecoderConfig::Beam { width: 3 })?.transcribe(&sound);
         told(Model::read(bytes, "x").and_then(works), |t| format!("works: {}", t.best().score.is_finite()))
     };
-    let seeds = ["f32", "f16", "int8"].map(|storage| small_run(storage, "model.safetensors")).to_vec();
+    let convolution = "model.convolutions=[{channels=2,stride=[2,2],layer_norm=true}]";
+    let runs: [(&str, &[&str]); 3] = [("f32", &STACKED), ("f16", &STACKED), ("int8", &[PLAIN, convolution])];
+    let seeds = runs.map(|(storage, more)| small_run(storage, more, "model.safetensors")).to_vec();
     assert!(seeds.iter().all(|seed| read(seed) == "works: true"));
     Reader { name: "models", seeds, text: true, mend: mutate::mend_header, read: &read }.fuzz();
 }
@@ -292,7 +298,7 @@ fn checkpoints() {
         std::fs::write(&path, bytes).unwrap();
         told(Checkpoint::load(&path), |c| format!("{} layers", c.recipe.model.layers.len()))
     };
-    let seeds = vec![small_run("f32", "checkpoint.safetensors")];
+    let seeds = vec![small_run("f32", &STACKED, "checkpoint.safetensors")];
     assert_eq!(read(&seeds[0]), "2 layers");
     Reader { name: "checkpoints", seeds, text: true, mend: mutate::mend_header, read: &read }.fuzz();
 }

@@ -76,7 +76,7 @@ impl Observer for Enough {
 fn a_training_run_can_be_watched_and_stopped() -> formant::Result<()> {
     let place = Place::new();
     let recipe = Recipe::read(Path::new(TINY_RECIPE))?.with(&["data.dev=train".to_owned()])?;
-    let mut job = Job { data: vec![data("tiny").into()], out: place.path("run"), recipe, resume: false };
+    let mut job = Job { data: vec![data("tiny").into()], out: place.path("run"), recipe, from: None, resume: false };
     let summary = train(&job, &mut Enough(10, 0))?;
     assert!(summary.interrupted && summary.best.is_some());
     let error = train(&job, &mut ()).unwrap_err().to_string();

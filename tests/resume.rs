@@ -13,10 +13,9 @@ use std::time::{Duration, Instant};
 
 /// A recipe in which everything is drawn that can be drawn, and checkpoints come often.
 const RECIPE: &str = r#"
-[features]
-stack = 2
 [model]
-layers = [{ hidden = 32, dropout = 0.2 }, { hidden = 32, dropout = 0.2, subsample = 2 }]
+convolutions = [{ channels = 4, stride = [2, 2], dropout = 0.1 }]
+layers = [{ hidden = 32, dropout = 0.2, layer_norm = true }, { hidden = 32, dropout = 0.2, subsample = 2 }]
 input_dropout = 0.1
 [augment]
 speeds = [0.9, 1.0, 1.1]

@@ -1,7 +1,7 @@
 //! `formant train`: from labelled recordings to a model, and what a run leaves behind.
 #![forbid(unsafe_code)]
 
-use crate::support::{Place, TINY, data, tiny_run};
+use crate::support::{Place, TINY, data, tiny_model, tiny_run};
 use serde_json::Value;
 
 fn words<'a>(data: &'a str, out: &'a str, more: &[&'a str]) -> Vec<&'a str> {
@@ -66,6 +66,31 @@ fn the_same_words_give_the_same_bytes_and_another_seed_others() {
     assert!(model("one") != model("other"), "the seed matters");
     place.run(&["train", "--data", &data, "--out", "again", "--recipe", "one/recipe.toml"]).ends(0);
     assert!(model("one") == model("again"), "the recipe that a run writes down is the recipe it ran");
+}
+
+#[test]
+fn a_model_learns_further() {
+    let (place, data) = (Place::new(), data("tiny"));
+    let gently = ["--set", "train.epochs=1", "--set", "train.learning_rate=1e-6"];
+    let model = tiny_model();
+    let words = ["train", "--data", &data, "--from", &model];
+    place.run(&[&words[..], &["--out", "further"], &gently[..]].concat()).ends(0);
+    let ran = place.run(&["evaluate", "--data", &data, "--split", "train", "--model", "further", "--json"]).fine();
+    assert_eq!(ran.json()[0]["per"], 0.0, "it knows what it knew: {}", ran.report());
+    let ran = place.run(&["info", "further"]).fine();
+    assert!(ran.out.contains("begun from      model.safetensors, trained on tiny train\n"), "{}", ran.report());
+
+    // With other phones, all layers but the last are the model's.
+    let few = ["--set", "data.phones=data", "--out", "few"];
+    place.run(&[&words[..], &few[..], &gently[..]].concat()).ends(0);
+    // The built-in model has a name instead of a file.
+    place.run(&[&["train", "--data", &data, "--from", "default", "--out", "own"], &gently[..]].concat()).ends(0);
+    let ran = place.run(&["info", "own"]).fine();
+    assert!(ran.out.contains("begun from      default, trained on "), "{}", ran.report());
+    let other = ["--set", "features.bins=20", "--out", "other"];
+    let ran = place.run(&[&words[..], &other[..]].concat()).ends(2);
+    let reason = "its features are not the recipe's: leave [features] and [model] to the model";
+    assert!(ran.err.ends_with(&format!("error: model.safetensors: {reason}\n")), "{}", ran.report());
 }
 
 #[test]

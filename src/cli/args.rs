@@ -126,9 +126,15 @@ pub struct TrainArgs {
     /// Folder for everything that the run writes; made if it is missing
     #[arg(short, long, value_name = "DIR")]
     pub out: PathBuf,
-    /// Recipe [default: recipes/standard of formant's sources, which is built in]
+    /// Recipe [default: recipes/standard of formant's sources, or recipes/adapt with --from; both are built in]
     #[arg(short, long, value_name = "FILE")]
     pub recipe: Option<PathBuf>,
+    /// Begin with the weights of a model, `default` being the built-in one
+    ///
+    /// A file written by `formant train`, or the folder that it wrote. Features and network are the model's; without
+    /// --recipe the rest is that of recipes/adapt. The output layer begins anew if the phones are others.
+    #[arg(long, value_name = "MODEL")]
+    pub from: Option<PathBuf>,
     /// Change a value of the recipe; may be given several times
     #[arg(long, value_name = "KEY=VALUE")]
     pub set: Vec<String>,

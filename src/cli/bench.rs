@@ -133,8 +133,8 @@ fn labels(count: usize, each: usize, classes: usize) -> crate::Result<Vec<Labels
 
 /// The network of the figures: 3 layers, 250 units in each direction, as the front end of the plain recipe feeds it.
 fn network() -> crate::Result<(Network, usize, usize)> {
-    let (inputs, classes) = (80, PhoneSet::arpabet39().classes());
-    Ok((Network::new(&ModelConfig::default(), inputs, classes, 1, &Device::Cpu)?, inputs, classes))
+    let (front, classes) = (FrontEnd { stack: 2, ..FrontEnd::default() }, PhoneSet::arpabet39().classes());
+    Ok((Network::new(&ModelConfig::default(), &front, classes, 1, &Device::Cpu)?, front.dim(), classes))
 }
 
 fn train(runs: usize) -> anyhow::Result<Figure> {

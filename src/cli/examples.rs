@@ -35,6 +35,8 @@ Examples:
       Train with the built-in recipe on corpus/train.manifest.tsv.
   formant train --data corpus --out run --recipe recipes/plain/recipe.toml --set train.epochs=30
       With a recipe of one's own, one value changed.
+  formant train --data corpus --out run --from default
+      Begin with the model inside formant: much less data will do.
   formant train --data corpus --out run --resume
       Go on with a run that was broken off.
   tensorboard --logdir run/tensorboard

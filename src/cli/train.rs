@@ -4,11 +4,13 @@
 use super::args::TrainArgs;
 use super::output::{self, Progress};
 use super::plot::{CurvePoint, curves_svg};
-use super::{Outcome, device, use_threads};
+use super::{Outcome, device, load_model, use_threads};
 use crate::error::Error;
 use crate::files::write_atomic;
+use crate::model::Model;
 use crate::nn::memory::keep_freed_memory;
 use crate::train::{EpochRecord, Event, Job, Log, Observer, Recipe, StepRecord, holds_a_run, train};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -20,7 +22,9 @@ pub fn run(args: &TrainArgs) -> anyhow::Result<Outcome> {
     use_threads(args.threads)?;
     keep_freed_memory();
     device::resolve(args.device)?;
-    let job = Job { data: args.data.clone(), out: args.out.clone(), recipe: recipe(args)?, resume: args.resume };
+    let from = args.from.as_deref().map(origin).transpose()?;
+    let recipe = recipe(args, from.as_ref())?;
+    let job = Job { data: args.data.clone(), out: args.out.clone(), recipe, from, resume: args.resume };
     if args.resume && !holds_a_run(&args.out) {
         output::note(format!("{}: no run to go on with, a new one begins", output::path(&args.out)));
     }
@@ -57,9 +61,19 @@ fn paths(args: &TrainArgs) -> String {
     args.data.iter().map(|d| output::path(d)).collect::<Vec<_>>().join(" --data ")
 }
 
+/// The model to begin from: a file, a run's folder, or the built-in one by its name.
+fn origin(path: &Path) -> crate::Result<Model> {
+    load_model(if path == Path::new("default") && !path.exists() { None } else { Some(path) })
+}
+
 /// What was typed, on top of the recipe, on top of the defaults.
-fn recipe(args: &TrainArgs) -> anyhow::Result<Recipe> {
-    let mut recipe = args.recipe.as_deref().map_or_else(|| Ok(Recipe::standard()), Recipe::read)?.with(&args.set)?;
+fn recipe(args: &TrainArgs, from: Option<&Model>) -> anyhow::Result<Recipe> {
+    let recipe = match (&args.recipe, from) {
+        (Some(path), _) => Recipe::read(path)?,
+        (None, Some(model)) => Recipe::adapt(model),
+        (None, None) => Recipe::standard(),
+    };
+    let mut recipe = recipe.with(&args.set)?;
     recipe.seed = args.seed.unwrap_or(recipe.seed);
     let begun = args.out.join("recipe.toml");
     if !args.resume || !begun.is_file() {

@@ -89,6 +89,11 @@ impl FrontEnd {
         (self.bins + usize::from(self.energy)) * (1 + self.deltas)
     }
 
+    /// Whether a frame is its mel bins and nothing else, so that neighbouring numbers are neighbouring bins.
+    pub fn is_plain(&self) -> bool {
+        self.dim() == self.bins
+    }
+
     /// Numbers a frame.
     pub fn dim(&self) -> usize {
         self.frame_dim() * self.stack

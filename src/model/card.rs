@@ -19,6 +19,16 @@ pub struct Measured {
     pub reference_phones: usize,
 }
 
+/// The model that a run began from.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Origin {
+    /// What it was called.
+    pub name: String,
+    /// What it, and what it began from, was trained on.
+    pub trained_on: Vec<String>,
+}
+
 /// Where a model comes from.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -29,6 +39,9 @@ pub struct Card {
     pub description: String,
     /// Terms under which it may be used.
     pub licence: String,
+    /// The model whose weights it began with, if they were not drawn.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub begun_from: Option<Origin>,
     /// Corpora and their splits.
     pub trained_on: Vec<String>,
     /// Utterances trained on.

@@ -2,8 +2,44 @@
 #![forbid(unsafe_code)]
 
 use crate::error::{Error, Result};
+use crate::features::FrontEnd;
+use crate::nn::patches::Axis;
 use crate::nn::recurrent::CellKind;
 use serde::{Deserialize, Serialize};
+
+/// A convolution over time and mel bins, with a rectifier after it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ConvolutionConfig {
+    /// Numbers that come out for each frame and bin.
+    pub channels: usize,
+    /// Frames and bins that it looks at.
+    pub kernel: [usize; 2],
+    /// Frames, and bins, of its input for one of its output.
+    pub stride: [usize; 2],
+    /// Whether each frame of the output is brought to mean zero and variance one.
+    pub layer_norm: bool,
+    /// Dropout of the output while training.
+    pub dropout: f32,
+}
+
+impl Default for ConvolutionConfig {
+    fn default() -> Self {
+        Self { channels: 32, kernel: [3, 3], stride: [1, 1], layer_norm: false, dropout: 0.0 }
+    }
+}
+
+impl ConvolutionConfig {
+    /// How it looks along time.
+    pub fn frames(&self) -> Axis {
+        Axis { kernel: self.kernel[0], stride: self.stride[0] }
+    }
+
+    /// How it looks along the mel axis.
+    pub fn bins(&self) -> Axis {
+        Axis { kernel: self.kernel[1], stride: self.stride[1] }
+    }
+}
 
 /// One recurrent layer.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -17,13 +53,15 @@ pub struct LayerConfig {
     pub bidirectional: bool,
     /// So many neighbouring frames of the layer's input become one.
     pub subsample: usize,
+    /// Whether each frame of the layer's output is brought to mean zero and variance one.
+    pub layer_norm: bool,
     /// Dropout of the layer's output while training.
     pub dropout: f32,
 }
 
 impl Default for LayerConfig {
     fn default() -> Self {
-        Self { cell: CellKind::Lstm, hidden: 250, bidirectional: true, subsample: 1, dropout: 0.0 }
+        Self { cell: CellKind::Lstm, hidden: 250, bidirectional: true, subsample: 1, layer_norm: false, dropout: 0.0 }
     }
 }
 
@@ -43,6 +81,9 @@ impl LayerConfig {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ModelConfig {
+    /// Convolutions before the recurrent layers.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub convolutions: Vec<ConvolutionConfig>,
     /// Recurrent layers.
     pub layers: Vec<LayerConfig>,
     /// Dropout of the features while training.
@@ -51,47 +92,118 @@ pub struct ModelConfig {
 
 impl Default for ModelConfig {
     fn default() -> Self {
-        Self { layers: vec![LayerConfig::default(); 3], input_dropout: 0.0 }
+        Self { convolutions: Vec::new(), layers: vec![LayerConfig::default(); 3], input_dropout: 0.0 }
     }
+}
+
+/// What a parameter is before training.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Start {
+    /// Every number the same.
+    Constant(f32),
+    /// Uniform in this distance from zero.
+    Uniform(f32),
+    /// The same, with the cell's own bias of each gate added; units of one direction.
+    Biases(f32, CellKind, usize),
+}
+
+/// One trainable tensor.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Parameter {
+    /// What files call it.
+    pub name: String,
+    /// Its shape.
+    pub shape: Vec<usize>,
+    /// Its values before training.
+    pub start: Start,
 }
 
 /// No network with more numbers is built: some 16 GiB while training.
 const MOST_PARAMETERS: usize = 1 << 30;
 
 impl ModelConfig {
+    /// Whether the network of `other` computes the same from the same weights: all but what only training needs is
+    /// equal.
+    pub fn computes_like(&self, other: &Self) -> bool {
+        let bare = |config: &Self| {
+            let mut config = config.clone();
+            config.input_dropout = 0.0;
+            config.convolutions.iter_mut().for_each(|c| c.dropout = 0.0);
+            config.layers.iter_mut().for_each(|l| l.dropout = 0.0);
+            config
+        };
+        bare(self) == bare(other)
+    }
+
     /// Frames in for one frame out.
     pub fn subsampling(&self) -> usize {
-        self.layers.iter().fold(1, |all, layer| all.saturating_mul(layer.subsample))
+        let strides = self.convolutions.iter().map(|c| c.stride[0]);
+        strides.chain(self.layers.iter().map(|l| l.subsample)).fold(1, usize::saturating_mul)
     }
 
-    /// Names and shapes of the parameters, given numbers a frame and classes.
+    /// The parameters, given numbers a frame and classes.
     ///
-    /// `layers.N.w` `[D G H, F]`, `layers.N.b` `[D G H]`, `layers.N.r` `[D, G H, H]`, `output.w` `[V, D H]`, `output.b` `[V]`.
-    pub fn shapes(&self, inputs: usize, classes: usize) -> Vec<(String, Vec<usize>)> {
-        let mut shapes = Vec::new();
-        let mut width = inputs;
-        for (n, layer) in self.layers.iter().enumerate() {
-            let (directions, gates) = (layer.directions(), layer.cell.spec().gates.len());
-            shapes.push((format!("layers.{n}.w"), vec![directions * gates * layer.hidden, width * layer.subsample]));
-            shapes.push((format!("layers.{n}.b"), vec![directions * gates * layer.hidden]));
-            shapes.push((format!("layers.{n}.r"), vec![directions, gates * layer.hidden, layer.hidden]));
-            width = layer.output_dim();
+    /// `convolutions.N.w` `[channels, frames bins channels]` (the kernel's), `convolutions.N.b` `[channels]`,
+    /// `layers.N.w` `[D G H, F]`, `layers.N.b` `[D G H]`, `layers.N.r` `[D, G H, H]`, `output.w` `[V, D H]`,
+    /// `output.b` `[V]`; where outputs are normalised, `convolutions.N.norm.w`, `layers.N.norm.w` and `.b`, `[F]`.
+    pub fn parameters(&self, inputs: usize, classes: usize) -> Vec<Parameter> {
+        let mut all = Vec::new();
+        let mut add = |name: String, shape: &[usize], start| all.push(Parameter { name, shape: shape.to_vec(), start });
+        let (mut bins, mut channels) = (inputs, 1);
+        for (n, layer) in self.convolutions.iter().enumerate() {
+            let looked_at = layer.kernel[0] * layer.kernel[1] * channels;
+            // Variances stay what they are through layers of rectifiers (He et al. 2015).
+            let limit = (6.0 / looked_at as f32).sqrt();
+            (bins, channels) = (layer.bins().outputs(bins), layer.channels);
+            add(format!("convolutions.{n}.w"), &[channels, looked_at], Start::Uniform(limit));
+            add(format!("convolutions.{n}.b"), &[channels], Start::Constant(0.0));
+            if layer.layer_norm {
+                add(format!("convolutions.{n}.norm.w"), &[bins * channels], Start::Constant(1.0));
+                add(format!("convolutions.{n}.norm.b"), &[bins * channels], Start::Constant(0.0));
+            }
         }
-        shapes.push(("output.w".to_owned(), vec![classes, width]));
-        shapes.push(("output.b".to_owned(), vec![classes]));
-        shapes
+        let mut width = bins * channels;
+        for (n, layer) in self.layers.iter().enumerate() {
+            let (directions, gates, hidden) = (layer.directions(), layer.cell.spec().gates.len(), layer.hidden);
+            let limit = 1.0 / (hidden as f32).sqrt();
+            let rows = directions * gates * hidden;
+            add(format!("layers.{n}.w"), &[rows, width * layer.subsample], Start::Uniform(limit));
+            add(format!("layers.{n}.b"), &[rows], Start::Biases(limit, layer.cell, hidden));
+            add(format!("layers.{n}.r"), &[directions, gates * hidden, hidden], Start::Uniform(limit));
+            width = layer.output_dim();
+            if layer.layer_norm {
+                add(format!("layers.{n}.norm.w"), &[width], Start::Constant(1.0));
+                add(format!("layers.{n}.norm.b"), &[width], Start::Constant(0.0));
+            }
+        }
+        add("output.w".to_owned(), &[classes, width], Start::Uniform(1.0 / (width as f32).sqrt()));
+        add("output.b".to_owned(), &[classes], Start::Constant(0.0));
+        all
     }
 
-    /// Fails, naming the value, if no network can be built like this.
-    pub fn validate(&self, inputs: usize, classes: usize) -> Result<()> {
+    /// Fails, naming the value, if no network can be built like this for these features.
+    pub fn validate(&self, front: &FrontEnd, classes: usize) -> Result<()> {
         let rate = |r: f32| (0.0..1.0).contains(&r);
-        let layers = &self.layers;
+        let (layers, convolutions) = (&self.layers, &self.convolutions);
+        let sides = |most: usize, sides: &[usize; 2]| sides.iter().all(|s| (1..=most).contains(s));
         let checks = [
             ((1..=64).contains(&layers.len()), "there must be between 1 and 64 layers"),
             (layers.iter().all(|l| (1..=16384).contains(&l.hidden)), "hidden must lie between 1 and 16384"),
             (layers.iter().all(|l| (1..=8).contains(&l.subsample)), "subsample must lie between 1 and 8"),
+            (convolutions.len() <= 16, "there must be at most 16 convolutions"),
             (
-                rate(self.input_dropout) && layers.iter().all(|l| rate(l.dropout)),
+                convolutions.is_empty() || front.is_plain(),
+                "convolutions need features.stack = 1, features.deltas = 0 and features.energy = false",
+            ),
+            (convolutions.iter().all(|c| (1..=1024).contains(&c.channels)), "channels must lie between 1 and 1024"),
+            (
+                convolutions.iter().all(|c| sides(32, &c.kernel) && sides(8, &c.stride)),
+                "a kernel must lie between 1 and 32, a stride between 1 and 8",
+            ),
+            (
+                rate(self.input_dropout)
+                    && layers.iter().all(|l| rate(l.dropout))
+                    && convolutions.iter().all(|c| rate(c.dropout)),
                 "dropout must lie between 0 and 1, 1 excluded",
             ),
         ];
@@ -102,8 +214,8 @@ impl ModelConfig {
         if self.subsampling() > 64 {
             return Err(Error::invalid("model: more than 64 frames would become one"));
         }
-        let numbers = |(_, shape): &(String, Vec<usize>)| shape.iter().product::<usize>();
-        let count: usize = self.shapes(inputs, classes).iter().map(numbers).sum();
+        let numbers = |p: &Parameter| p.shape.iter().product::<usize>();
+        let count: usize = self.parameters(front.dim(), classes).iter().map(numbers).sum();
         if count > MOST_PARAMETERS {
             return Err(Error::invalid(format!("model: {count} parameters, more than the {MOST_PARAMETERS} allowed")));
         }

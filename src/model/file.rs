@@ -1,13 +1,13 @@
 //! The model file: safetensors with one metadata key, `formant`, whose JSON says everything that is not a number.
 //!
-//! Tensors are named as [`super::ModelConfig::shapes`] says, and `cmvn.mean`, `cmvn.inv_std` `[frame_dim]`. A weight
+//! Tensors are named as [`super::ModelConfig::parameters`] says, and `cmvn.mean`, `cmvn.inv_std` `[frame_dim]`. A weight
 //! may be stored as f32, as f16, or as 8-bit integers with one f32 scale a row, `NAME.scale`. Reading trusts
 //! nothing: every name, type and shape is compared with what the configuration asks for before a number is used.
 #![forbid(unsafe_code)]
 
 use super::Model;
 use super::card::Card;
-use super::config::ModelConfig;
+use super::config::{ModelConfig, Parameter};
 use super::network::Network;
 use crate::error::{Error, Result};
 use crate::features::{Cmvn, FrontEnd};
@@ -137,8 +137,8 @@ pub fn read(bytes: &[u8], path: &Path) -> Result<Model> {
     let inside = |e: Error| bad(e.to_string());
     header.front_end.validate().map_err(inside)?;
     let phones = PhoneSet::from_symbols(&header.phones.name, &header.phones.symbols).map_err(inside)?;
-    let (inputs, classes) = (header.front_end.dim(), phones.classes());
-    header.model.validate(inputs, classes).map_err(inside)?;
+    let classes = phones.classes();
+    header.model.validate(&header.front_end, classes).map_err(inside)?;
     if header.gates != gates(&header.model) {
         return Err(bad("its cells have other gates than this version's".to_owned()));
     }
@@ -148,7 +148,7 @@ pub fn read(bytes: &[u8], path: &Path) -> Result<Model> {
         _ => Storage::F32,
     };
     let mut params = Params::default();
-    for (name, shape) in header.model.shapes(inputs, classes) {
+    for Parameter { name, shape, .. } in header.model.parameters(header.front_end.dim(), classes) {
         let values = weight(&tensors, &name, &shape).map_err(bad)?;
         params.insert_vec(name, values, &shape, &Device::Cpu)?;
     }
@@ -238,7 +238,7 @@ mod tests {
         let config =
             ModelConfig { layers: vec![LayerConfig { hidden: 3, ..Default::default() }; 2], ..Default::default() };
         let phones = PhoneSet::arpabet39();
-        let network = Network::new(&config, front.dim(), phones.classes(), 1, &Device::Cpu).expect("a network");
+        let network = Network::new(&config, &front, phones.classes(), 1, &Device::Cpu).expect("a network");
         let card = Card { description: "small".to_owned(), dev_per: Some(12.5), ..Card::default() };
         Model { name: "x".to_owned(), network, cmvn: Cmvn::identity(4), front, phones, card, storage }
     }

@@ -7,8 +7,8 @@ mod config;
 mod file;
 mod network;
 
-pub use card::{Card, Measured};
-pub use config::{LayerConfig, ModelConfig};
+pub use card::{Card, Measured, Origin};
+pub use config::{ConvolutionConfig, LayerConfig, ModelConfig};
 pub use file::Storage;
 pub use network::{Mode, Network};
 
@@ -34,6 +34,12 @@ pub struct Model {
     pub card: Card,
     /// How its file holds the weights.
     pub storage: Storage,
+}
+
+impl std::fmt::Debug for Model {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Model").field("name", &self.name).finish_non_exhaustive()
+    }
 }
 
 impl Model {

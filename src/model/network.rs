@@ -1,14 +1,17 @@
-//! The network: recurrent layers and a linear one, from packed features to packed logits.
+//! The network: convolutions, recurrent layers and a linear one, from packed features to packed logits.
 #![forbid(unsafe_code)]
 
-use super::config::{LayerConfig, ModelConfig};
+use super::config::{ModelConfig, Parameter, Start};
 use crate::error::Result;
+use crate::features::FrontEnd;
 use crate::lengths::Lengths;
 use crate::nn::dropout::dropout;
 use crate::nn::linear::linear;
+use crate::nn::norm::layer_norm;
 use crate::nn::params::Params;
+use crate::nn::patches::{patches, subsample};
 use crate::nn::recurrent::recurrent;
-use crate::nn::subsample::subsample;
+use crate::nn::relu::relu;
 use crate::rng::Rng;
 use candle_core::{Device, Tensor};
 
@@ -28,30 +31,19 @@ pub struct Network {
 }
 
 impl Network {
-    /// A network for `inputs` numbers a frame and `classes` classes, its weights drawn from `seed`: uniform within one
-    /// over the root of the layer's units, biases as the cell asks.
-    pub fn new(config: &ModelConfig, inputs: usize, classes: usize, seed: u64, device: &Device) -> Result<Self> {
-        config.validate(inputs, classes)?;
+    /// A network for these features and `classes` classes, its weights drawn from `seed` as
+    /// [`ModelConfig::parameters`] says.
+    pub fn new(config: &ModelConfig, front: &FrontEnd, classes: usize, seed: u64, device: &Device) -> Result<Self> {
+        config.validate(front, classes)?;
         let mut params = Params::default();
-        for (n, (name, shape)) in config.shapes(inputs, classes).into_iter().enumerate() {
-            let mut rng = Rng::stream(seed, "weights", n as u64);
-            let layer = name
-                .strip_prefix("layers.")
-                .and_then(|rest| config.layers.get(rest.split('.').next()?.parse::<usize>().ok()?));
-            let units = layer.map_or(shape[shape.len() - 1], |l| l.hidden);
-            let limit = 1.0 / (units as f32).sqrt();
-            let mut values: Vec<f32> = (0..shape.iter().product()).map(|_| rng.range(-limit, limit)).collect();
-            if name == "output.b" {
-                values.fill(0.0);
-            } else if let Some(layer) = layer.filter(|_| name.ends_with(".b")) {
-                add_cell_bias(layer, &mut values);
-            }
+        for (n, Parameter { name, shape, start }) in config.parameters(front.dim(), classes).into_iter().enumerate() {
+            let values = draw(start, shape.iter().product(), &mut Rng::stream(seed, "weights", n as u64));
             params.insert_vec(name, values, &shape, device)?;
         }
         Ok(Self { config: config.clone(), params })
     }
 
-    /// A network with these parameters, whose names and shapes must be [`ModelConfig::shapes`].
+    /// A network with these parameters, whose names and shapes must be those of [`ModelConfig::parameters`].
     pub fn from_params(config: &ModelConfig, params: Params) -> Self {
         Self { config: config.clone(), params }
     }
@@ -66,12 +58,6 @@ impl Network {
         &self.params
     }
 
-    /// Numbers a frame of the features.
-    pub fn inputs(&self) -> usize {
-        let width = self.params.get("layers.0.w").and_then(|w| w.dim(1));
-        width.map_or(0, |w| w / self.config.layers[0].subsample)
-    }
-
     /// Features `[N, F]`, packed as `lengths` says, to logits `[N', V]` and their layout, shorter if layers subsample.
     /// Class 0 is the blank.
     pub fn forward(&self, x: &Tensor, lengths: &Lengths, mut mode: Mode<'_>) -> Result<(Tensor, Lengths)> {
@@ -82,41 +68,76 @@ impl Network {
             Mode::Train(rng) => dropout(&x, rate, rng),
             Mode::Infer => Ok(x),
         };
+        let normalise = |x: Tensor, there: bool, layer: &str| match there {
+            true => layer_norm(&x, &param(&format!("{layer}.norm.w"))?, &param(&format!("{layer}.norm.b"))?),
+            false => Ok(x),
+        };
         let mut x = drop(x.clone(), self.config.input_dropout)?;
         let mut lengths = lengths.clone();
+        let mut channels = 1;
+        for (n, layer) in self.config.convolutions.iter().enumerate() {
+            let name = format!("convolutions.{n}");
+            (x, lengths) = patches(&x, &lengths, channels, layer.frames(), layer.bins())?;
+            let weights = param(&format!("{name}.w"))?;
+            // A row for each frame and bin, so that the convolution is one product.
+            let (rows, looked_at) = (lengths.rows(), weights.dim(1)?);
+            let y = linear(&x.reshape(((), looked_at))?, &weights, &param(&format!("{name}.b"))?)?;
+            x = normalise(relu(&y)?.reshape((rows, ()))?, layer.layer_norm, &name)?;
+            x = drop(x, layer.dropout)?;
+            channels = layer.channels;
+        }
         for (n, layer) in self.config.layers.iter().enumerate() {
-            let layer_param = |part: &str| param(&format!("layers.{n}.{part}"));
+            let name = format!("layers.{n}");
             (x, lengths) = subsample(&x, &lengths, layer.subsample)?;
-            let gates = linear(&x, &layer_param("w")?, &layer_param("b")?)?;
-            x = drop(recurrent(layer.cell, &gates, &layer_param("r")?, &lengths)?, layer.dropout)?;
+            let gates = linear(&x, &param(&format!("{name}.w"))?, &param(&format!("{name}.b"))?)?;
+            let y = recurrent(layer.cell, &gates, &param(&format!("{name}.r"))?, &lengths)?;
+            x = drop(normalise(y, layer.layer_norm, &name)?, layer.dropout)?;
         }
         let logits = linear(&x, &param("output.w")?, &param("output.b")?)?;
         Ok((logits, lengths))
     }
 }
 
-/// `[D, G, H]` biases get the cell's own added.
-fn add_cell_bias(layer: &LayerConfig, values: &mut [f32]) {
-    let bias = layer.cell.spec().bias;
-    for (block, values) in values.chunks_exact_mut(layer.hidden).enumerate() {
-        values.iter_mut().for_each(|v| *v += bias[block % bias.len()]);
+fn draw(start: Start, count: usize, rng: &mut Rng) -> Vec<f32> {
+    let uniform = |limit: f32, rng: &mut Rng| (0..count).map(|_| rng.range(-limit, limit)).collect::<Vec<_>>();
+    match start {
+        Start::Constant(value) => vec![value; count],
+        Start::Uniform(limit) => uniform(limit, rng),
+        Start::Biases(limit, cell, hidden) => {
+            // `[D, G, H]`.
+            let (mut values, bias) = (uniform(limit, rng), cell.spec().bias);
+            for (block, values) in values.chunks_exact_mut(hidden).enumerate() {
+                values.iter_mut().for_each(|v| *v += bias[block % bias.len()]);
+            }
+            values
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::{ConvolutionConfig, LayerConfig};
     use crate::nn::op;
     use candle_core::DType;
 
     fn config() -> ModelConfig {
+        let convolution = ConvolutionConfig { channels: 2, layer_norm: true, ..ConvolutionConfig::default() };
         let layer = LayerConfig { hidden: 6, dropout: 0.5, ..LayerConfig::default() };
-        ModelConfig { layers: vec![layer.clone(), LayerConfig { subsample: 2, ..layer }], input_dropout: 0.0 }
+        ModelConfig {
+            convolutions: vec![convolution.clone(), ConvolutionConfig { stride: [1, 2], ..convolution }],
+            layers: vec![layer.clone(), LayerConfig { subsample: 2, layer_norm: true, ..layer }],
+            input_dropout: 0.0,
+        }
+    }
+
+    fn front() -> FrontEnd {
+        FrontEnd { bins: 3, ..FrontEnd::default() }
     }
 
     #[test]
     fn every_parameter_gets_a_gradient() -> Result<()> {
-        let network = Network::new(&config(), 3, 5, 1, &Device::Cpu)?;
+        let network = Network::new(&config(), &front(), 5, 1, &Device::Cpu)?;
         let lengths = Lengths::new(&[7, 4]);
         let x = Tensor::ones((11, 3), DType::F32, &Device::Cpu)?;
         let (logits, after) = network.forward(&x, &lengths, Mode::Train(&mut Rng::stream(1, "dropout", 0)))?;
@@ -126,7 +147,6 @@ mod tests {
             let gradient = gradients.get(var).map(op::to_vec::<f32>).transpose()?.unwrap_or_default();
             assert!(gradient.iter().any(|g| *g != 0.0), "{name}");
         }
-        assert_eq!(network.inputs(), 3);
         let (logits, _) = network.forward(&x, &lengths, Mode::Infer)?;
         assert!(!logits.track_op(), "inference keeps no graph");
         Ok(())
@@ -134,7 +154,7 @@ mod tests {
 
     #[test]
     fn batch_mates_do_not_matter() -> Result<()> {
-        let network = Network::new(&config(), 3, 5, 1, &Device::Cpu)?;
+        let network = Network::new(&config(), &front(), 5, 1, &Device::Cpu)?;
         let rows = |n: usize| (0..n * 3).map(|i| (i as f32 * 0.7).sin()).collect::<Vec<_>>();
         let alone = Tensor::from_vec(rows(7), (7, 3), &Device::Cpu)?;
         let (expected, _) = network.forward(&alone, &Lengths::new(&[7]), Mode::Infer)?;

@@ -3,6 +3,7 @@
 
 use super::op;
 use super::product::{Element, View, add_product, product};
+use super::sums::column_sums;
 use candle_core::{CpuStorage, CustomOp3, DType, Layout, Result, Shape, Tensor, WithDType, bail};
 
 /// `x` `[N, F]`, `w` `[O, F]`, `b` `[O]` to `[N, O]`.
@@ -20,22 +21,6 @@ fn forward<T: Element>(x: &[T], w: &[T], b: &[T], inputs: usize) -> Vec<T> {
     }
     add_product(&mut y, View::new(x, rows, inputs), View::new(w, outputs, inputs).t());
     y
-}
-
-/// Rows whose sums are added up in the numbers' own precision before they join the total.
-const SUM_ROWS: usize = 64;
-
-fn column_sums<T: WithDType>(matrix: &[T], columns: usize) -> Vec<T> {
-    let mut sums = vec![0.0_f64; columns];
-    let mut block_sums = vec![T::zero(); columns];
-    for block in matrix.chunks(SUM_ROWS * columns.max(1)) {
-        block_sums.fill(T::zero());
-        for row in block.chunks_exact(columns) {
-            block_sums.iter_mut().zip(row).for_each(|(s, v)| *s += *v);
-        }
-        sums.iter_mut().zip(&block_sums).for_each(|(s, v)| *s += v.to_f64());
-    }
-    sums.into_iter().map(T::from_f64).collect()
 }
 
 fn backward<T: Element + WithDType>(x: &Tensor, w: &Tensor, dy: &Tensor) -> Result<[Option<Tensor>; 3]> {

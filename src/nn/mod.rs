@@ -5,9 +5,12 @@
 pub mod dropout;
 pub mod linear;
 pub mod memory;
+pub mod norm;
 pub mod op;
 pub mod optim;
 pub mod params;
+pub mod patches;
 pub mod product;
 pub mod recurrent;
-pub mod subsample;
+pub mod relu;
+pub mod sums;

@@ -4,6 +4,7 @@
 
 use crate::error::{Error, Result};
 use crate::features::Cmvn;
+use crate::model::Origin;
 use crate::nn::op;
 use crate::nn::optim::OptimizerState;
 use crate::nn::params::Params;
@@ -58,6 +59,9 @@ pub struct State {
     pub seconds: f64,
     /// Whether the run has reached its end.
     pub finished: bool,
+    /// The model that it began from.
+    #[serde(default)]
+    pub begun_from: Option<Origin>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -150,8 +154,8 @@ impl Checkpoint {
         let recipe = Recipe::parse(&header.recipe, path)?;
         let mut maps: BTreeMap<&str, BTreeMap<String, Vec<f32>>> = BTreeMap::new();
         let mut params = Params::default();
-        let shapes: HashMap<_, _> =
-            recipe.model.shapes(recipe.features.dim(), header.symbols.len()).into_iter().collect();
+        let parameters = recipe.model.parameters(recipe.features.dim(), header.symbols.len());
+        let shapes: HashMap<_, _> = parameters.into_iter().map(|p| (p.name, p.shape)).collect();
         for (name, tensor) in tensors.iter() {
             let (part, name) = name.split_once('/').ok_or_else(|| bad(format!("an unknown tensor {name:?}")))?;
             if tensor.dtype() != Dtype::F32 {

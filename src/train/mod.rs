@@ -9,6 +9,7 @@ mod prepare;
 mod recipe;
 mod run;
 mod schedule;
+mod start;
 mod step;
 mod validate;
 

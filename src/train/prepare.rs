@@ -1,16 +1,15 @@
 //! What comes before the first step: the data are read and looked through, and a run begins.
 #![forbid(unsafe_code)]
 
-use super::checkpoint::{Checkpoint, State};
+use super::checkpoint::Checkpoint;
 use super::folder::{Files, write_left_out};
+use super::start::begin;
 use super::{Event, Observer, Recipe};
 use crate::corpus::{Dataset, Manifest, Utterance};
 use crate::error::{Error, Result};
 use crate::features::CmvnAccumulator;
-use crate::model::Network;
-use crate::nn::optim::OptimizerState;
+use crate::model::Model;
 use crate::phones::PhoneSet;
-use candle_core::Device;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
@@ -23,6 +22,8 @@ pub struct Job {
     pub out: PathBuf,
     /// What to do; a run that is resumed does what it began with.
     pub recipe: Recipe,
+    /// The model to begin from; none: weights are drawn. A run that is resumed has begun already.
+    pub from: Option<Model>,
     /// Go on from the checkpoint in `out`, if there is one.
     pub resume: bool,
 }
@@ -61,22 +62,9 @@ pub fn prepare(job: &Job, files: &Files, begun: Option<Checkpoint>, observer: &m
             return Err(Error::model(files.checkpoint(), reason));
         }
         Some(checkpoint) => checkpoint,
-        None => begin(&recipe, &phones, &sums, data)?,
+        None => begin(&recipe, &phones, job.from.as_ref(), sums.finish(), data)?,
     };
     Ok(Prepared { checkpoint, phones, train, dev })
-}
-
-fn begin(recipe: &Recipe, phones: &PhoneSet, sums: &CmvnAccumulator, data: u64) -> Result<Checkpoint> {
-    let network = Network::new(&recipe.model, recipe.features.dim(), phones.classes(), recipe.seed, &Device::Cpu)?;
-    Ok(Checkpoint {
-        recipe: recipe.clone(),
-        symbols: phones.symbols().to_vec(),
-        state: State { data, ..State::default() },
-        params: network.params().clone(),
-        optimizer: OptimizerState::new(recipe.train.optimizer.clone()),
-        average: Default::default(),
-        cmvn: sums.finish(),
-    })
 }
 
 /// The utterances of a split in all folders that have it. All must, if `everywhere`.

@@ -5,7 +5,7 @@ use super::schedule::Schedule;
 use crate::corpus::{Augment, BatchLimits};
 use crate::error::{Error, Result};
 use crate::features::FrontEnd;
-use crate::model::{ModelConfig, Storage};
+use crate::model::{Model, ModelConfig, Storage};
 use crate::nn::optim::Optimizer;
 use crate::phones::PhoneSet;
 use serde::{Deserialize, Serialize};
@@ -129,6 +129,17 @@ impl Recipe {
         Self::parse(text, Path::new("<standard recipe>")).unwrap_or_else(|e| unreachable!("it is tested: {e}"))
     }
 
+    /// The recipe to train `model` further with: what `formant train --from` does when it is given none.
+    pub fn adapt(model: &Model) -> Self {
+        let text = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/recipes/adapt/recipe.toml"));
+        let recipe = Self::parse(text, Path::new("<adapt recipe>"));
+        let mut recipe = recipe.unwrap_or_else(|e| unreachable!("it is tested: {e}"));
+        recipe.features = model.front.clone();
+        recipe.model = model.config().clone();
+        recipe.train.storage = model.storage;
+        recipe
+    }
+
     /// Reads a recipe file and checks every value in it.
     pub fn read(path: &Path) -> Result<Self> {
         let text = String::from_utf8(crate::files::read(path)?).map_err(|_| Error::recipe(path, "not UTF-8 text"))?;
@@ -199,7 +210,7 @@ impl Recipe {
         t.schedule.validate()?;
         optimizer(&t.optimizer)?;
         let classes = self.phones()?.map_or(2, |p| p.classes());
-        self.model.validate(self.features.dim(), classes)
+        self.model.validate(&self.features, classes)
     }
 }
 
@@ -261,8 +272,12 @@ mod tests {
     }
 
     #[test]
-    fn the_standard_recipe_augments() {
+    fn built_in_recipes_are_fine() -> Result<()> {
         assert_eq!(Recipe::standard().augment.speeds.len(), 3);
+        let model = Model::embedded()?;
+        let recipe = Recipe::adapt(&model);
+        assert_eq!((&recipe.features, &recipe.model), (model.front(), model.config()));
+        Ok(())
     }
 
     #[test]

@@ -239,6 +239,7 @@ impl Run<'_> {
             created_by: format!("formant {}", env!("CARGO_PKG_VERSION")),
             description: self.recipe.description.clone(),
             licence: self.recipe.licence.clone(),
+            begun_from: state.begun_from.clone(),
             trained_on: self.job.data.iter().map(|d| format!("{} {}", name(d), self.recipe.data.train)).collect(),
             utterances: self.train.len(),
             seconds_of_audio: self.train.seconds(),

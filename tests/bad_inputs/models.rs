@@ -92,6 +92,13 @@ fn files(place: &Place) {
     place.write("layers-many", parts.with_layers(100_000, "hidden", 64.into()));
     place.write("layers-large", parts.with_layers(64, "hidden", 16_384.into()));
     place.write("subsample", parts.with_layers(22, "subsample", 8.into()));
+    place.write(
+        "convolution",
+        parts.with(|p| {
+            p.formant["front_end"]["stack"] = 1.into();
+            p.formant["model"]["convolutions"] = json!([{ "channels": 2 }]);
+        }),
+    );
     place.write("gates", parts.with(|p| p.formant["gates"][0] = json!(["i", "g", "f", "o"])));
     place.write("phones-twice", parts.with(|p| p.formant["phones"]["symbols"][1] = "b".into()));
     place.write("phones-none", parts.with(|p| p.formant["phones"]["symbols"] = json!([])));
@@ -216,6 +223,7 @@ const CASES: &[Case] = &[
         2,
         "error: layers-large: model: 408047321128 parameters, more than the 1073741824 allowed",
     ),
+    ("transcribe sound -m convolution", 2, "error: convolution: no tensor \"convolutions.0.w\""),
     ("transcribe sound -m subsample", 2, "error: subsample: model: more than 64 frames would become one"),
     ("transcribe sound -m gates", 2, "error: gates: its cells have other gates than this version's"),
     ("transcribe sound -m phones-twice", 2, "error: phones-twice: phone set \"arpabet39\": \"b\" comes twice"),

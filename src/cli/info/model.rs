@@ -3,7 +3,7 @@
 
 use crate::cli::output::Table;
 use crate::features::{FrontEnd, Normalize};
-use crate::model::{Card, LayerConfig, Model, ModelConfig};
+use crate::model::{Card, ConvolutionConfig, LayerConfig, Model, ModelConfig};
 use serde::Serialize;
 
 /// A model without its weights.
@@ -43,6 +43,9 @@ impl ModelInfo {
         if !card.description.is_empty() {
             table.row("description", &card.description);
         }
+        for (n, layer) in self.model.convolutions.iter().enumerate() {
+            table.row(format!("convolution {}", n + 1), describe_convolution(layer));
+        }
         for (n, layer) in self.model.layers.iter().enumerate() {
             table.row(format!("layer {}", n + 1), describe_layer(layer));
         }
@@ -50,6 +53,9 @@ impl ModelInfo {
         table.row("front end", describe_front(&self.front_end));
         table.row("output", format!("a frame every {:.0} ms", self.frame_shift * 1000.0));
         table.row("phones", format!("{} of {}: {}", self.phones.len(), self.phone_set, self.phones.join(" ")));
+        if let Some(origin) = &card.begun_from {
+            table.row("begun from", format!("{}, trained on {}", origin.name, origin.trained_on.join(", ")));
+        }
         for set in &card.trained_on {
             table.row("trained on", set);
         }
@@ -73,6 +79,21 @@ fn describe_layer(layer: &LayerConfig) -> String {
     let mut text = format!("{}, {} units, {direction}", layer.cell.spec().name, layer.hidden);
     if layer.subsample > 1 {
         text.push_str(&format!(", {} frames become one", layer.subsample));
+    }
+    if layer.layer_norm {
+        text.push_str(", normalised");
+    }
+    text
+}
+
+fn describe_convolution(layer: &ConvolutionConfig) -> String {
+    let ([frames, bins], [frame_stride, bin_stride]) = (layer.kernel, layer.stride);
+    let mut text = format!("{} channels, {frames} frames by {bins} bins", layer.channels);
+    if layer.stride != [1, 1] {
+        text.push_str(&format!(" every {frame_stride} by {bin_stride}"));
+    }
+    if layer.layer_norm {
+        text.push_str(", normalised");
     }
     text
 }
@@ -114,12 +135,13 @@ mod tests {
             reference_phones: 40,
         };
         let card = Card { trained_on: vec!["x train".to_owned()], measured: vec![measured], ..Card::default() };
+        let convolution = ConvolutionConfig { stride: [3, 2], layer_norm: true, ..ConvolutionConfig::default() };
         let layer = LayerConfig { subsample: 2, ..LayerConfig::default() };
         let info = ModelInfo {
             name: "m".to_owned(),
             parameters: 7,
             frame_shift: 0.04,
-            model: ModelConfig { layers: vec![layer], ..ModelConfig::default() },
+            model: ModelConfig { convolutions: vec![convolution], layers: vec![layer], ..ModelConfig::default() },
             front_end: FrontEnd { deltas: 1, stack: 2, ..FrontEnd::default() },
             phone_set: "p".to_owned(),
             phones: vec!["a".to_owned(), "b".to_owned()],
@@ -128,19 +150,20 @@ mod tests {
         let mut table = Table::default();
         info.describe(&mut table);
         let expected = "\
-model       m
-layer 1     lstm, 250 units, both directions, 2 frames become one
-parameters  7
-front end   40 log-mel bins of 25 ms every 10 ms at 16000 Hz, deltas of order 1, normalised over the training set, \
+model          m
+convolution 1  32 channels, 3 frames by 3 bins every 3 by 2, normalised
+layer 1        lstm, 250 units, both directions, 2 frames become one
+parameters     7
+front end      40 log-mel bins of 25 ms every 10 ms at 16000 Hz, deltas of order 1, normalised over the training set, \
 2 frames side by side
-output      a frame every 40 ms
-phones      2 of p: a b
-trained on  x train
-amount      0 utterances, 0.00 hours of sound
-training    0 epochs, 0 steps, seed 0
-measured    12.50 % on x test (3 utterances, 40 phones; folded)
-licence     not said
-made by     not said";
+output         a frame every 40 ms
+phones         2 of p: a b
+trained on     x train
+amount         0 utterances, 0.00 hours of sound
+training       0 epochs, 0 steps, seed 0
+measured       12.50 % on x test (3 utterances, 40 phones; folded)
+licence        not said
+made by        not said";
         assert_eq!(table.to_string(), expected);
     }
 }

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 const RECIPE: &str = r#"
 [model]
 convolutions = [{ channels = 4, stride = [2, 2], dropout = 0.1 }]
-layers = [{ hidden = 32, dropout = 0.2, layer_norm = true }, { hidden = 32, dropout = 0.2, subsample = 2 }]
+layers = [{ hidden = 32, dropout = 0.2, weight_dropout = 0.2, layer_norm = true }, { hidden = 32, dropout = 0.2, subsample = 2 }]
 input_dropout = 0.1
 [augment]
 speeds = [0.9, 1.0, 1.1]

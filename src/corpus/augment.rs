@@ -3,9 +3,10 @@
 
 use crate::audio::{Waveform, augment};
 use crate::error::{Error, Result};
-use crate::features::SpecAugment;
+use crate::features::{FeatureExtractor, SpecAugment};
 use crate::rng::Rng;
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 
 /// Additive noise.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -31,6 +32,11 @@ impl Default for Noise {
 pub struct Augment {
     /// One of these speeds is drawn each time; none: as recorded.
     pub speeds: Vec<f32>,
+    /// Vocal tract length perturbation (Jaitly and Hinton 2013): frequencies are stretched by up to this share, up or
+    /// down.
+    pub vtlp: f32,
+    /// The pace changes by up to this share, up or down, pitch and formants staying what they are.
+    pub tempo: f32,
     /// The level moves by up to so many decibels, up or down.
     pub gain_db: f32,
     /// Additive noise.
@@ -47,6 +53,8 @@ impl Augment {
         let noise = self.noise.clone().unwrap_or_default();
         let checks = [
             (self.speeds.iter().all(|s| (0.5..=2.0).contains(s)), "speeds must lie between 0.5 and 2"),
+            ((0.0..=0.5).contains(&self.vtlp), "vtlp must lie between 0 and 0.5"),
+            ((0.0..=0.5).contains(&self.tempo), "tempo must lie between 0 and 0.5"),
             ((0.0..=60.0).contains(&self.gain_db), "gain_db must lie between 0 and 60"),
             ((0.0..=1.0).contains(&noise.probability), "noise.probability must lie between 0 and 1"),
             (noise.snr_low_db <= noise.snr_high_db, "noise.snr_low_db must not lie above noise.snr_high_db"),
@@ -56,6 +64,22 @@ impl Augment {
             return Err(Error::invalid(format!("augment: {reason}")));
         }
         self.spec.as_ref().map_or(Ok(()), SpecAugment::validate).map_err(|e| Error::invalid(format!("augment: {e}")))
+    }
+
+    /// The front end of the speaker that the utterance gets. `fits` tells whether a front end's frames are enough for
+    /// the utterance's labels: if they are not, the pace is left as it was.
+    pub fn front<'a>(
+        &self,
+        extractor: &'a FeatureExtractor,
+        rng: &mut Rng,
+        fits: impl Fn(&FeatureExtractor) -> bool,
+    ) -> Cow<'a, FeatureExtractor> {
+        if self.vtlp == 0.0 && self.tempo == 0.0 {
+            return Cow::Borrowed(extractor);
+        }
+        let (warp, tempo) = (1.0 + self.vtlp * rng.range(-1.0, 1.0), 1.0 + self.tempo * rng.range(-1.0, 1.0));
+        let perturbed = extractor.perturbed(warp, tempo);
+        Cow::Owned(if fits(&perturbed) { perturbed } else { extractor.perturbed(warp, 1.0) })
     }
 
     /// Changes a recording. `fits` tells whether a number of samples is enough for the utterance's labels: if it is not,

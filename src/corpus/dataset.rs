@@ -185,8 +185,10 @@ impl Dataset {
             let needed = self.labels[i].frames_needed() * self.reduction;
             let fits = |samples| self.extractor.frames(samples) >= needed;
             let wave = augment.waveform(self.sound(i)?, &mut rng, fits)?;
-            let mut features = self.extractor.raw(wave)?;
-            self.extractor.normalize(&mut features, cmvn);
+            let samples = wave.samples().len();
+            let extractor = augment.front(&self.extractor, &mut rng, |front| front.frames(samples) >= needed);
+            let mut features = extractor.raw(wave)?;
+            extractor.normalize(&mut features, cmvn);
             if let Some(spec) = &augment.spec {
                 spec.apply(&mut features, front.bins + usize::from(front.energy), &mut rng);
             }
@@ -287,7 +289,14 @@ mod tests {
     fn the_cache_changes_nothing() -> Result<()> {
         let (_folder, utterances) = corpus();
         let cmvn = Cmvn::identity(40);
-        let augment = Augment { speeds: vec![0.9, 1.1], gain_db: 6.0, noise: Some(Default::default()), spec: None };
+        let augment = Augment {
+            speeds: vec![0.9, 1.1],
+            vtlp: 0.1,
+            tempo: 0.1,
+            gain_db: 6.0,
+            noise: Some(Default::default()),
+            spec: None,
+        };
         let batch =
             |cache| -> Result<Batch> { survey(&utterances, cache)?.augmented_batch(&[0, 1], &cmvn, &augment, 3, 4) };
         let (without, with) = (batch(0)?, batch(1 << 20)?);

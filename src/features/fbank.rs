@@ -31,8 +31,16 @@ impl FeatureExtractor {
             window: front.window.weights(length),
             shift,
             fft: RealFftPlanner::new().plan_fft_forward(fft_size),
-            mel: Arc::new(MelBank::new(front, fft_size)),
+            mel: Arc::new(MelBank::new(front, fft_size, 1.0)),
         })
+    }
+
+    /// The same front end for a speaker whose frequencies are `warp` times, and whose pace is `tempo` times, what they
+    /// are: the filters are stretched and the frames' starts move apart.
+    pub fn perturbed(&self, warp: f32, tempo: f32) -> Self {
+        let shift = (self.shift as f32 * tempo).round().max(1.0) as usize;
+        let mel = Arc::new(MelBank::new(&self.front, self.window.len().next_power_of_two(), warp.into()));
+        Self { shift, mel, ..self.clone() }
     }
 
     /// The front end.
@@ -149,6 +157,19 @@ mod tests {
         let peak = (0..40).max_by(|a, b| row[*a].total_cmp(&row[*b]));
         // 1000 Hz is 1000 mel; the filters' centres lie 68.5 mel apart from 31.7 on.
         assert_eq!(peak, Some(13));
+        Ok(())
+    }
+
+    #[test]
+    fn a_perturbed_speaker_is_higher_and_faster() -> Result<()> {
+        let extractor = FeatureExtractor::new(&FrontEnd::default())?;
+        let tone: Vec<f32> = (0..8000).map(|i| (std::f32::consts::TAU * 1000.0 * i as f32 / 16000.0).sin()).collect();
+        let peak = |features: &Features| (0..40).max_by(|a, b| features.data[*a].total_cmp(&features.data[*b]));
+        let higher = extractor.perturbed(1.2, 1.25).fbank(&tone);
+        // 1200 Hz are 1125 mel, one filter and a half above.
+        assert_eq!((peak(&extractor.fbank(&tone)), peak(&higher)), (Some(13), Some(15)));
+        assert_eq!((extractor.frames(8000), higher.frames), (48, 39));
+        assert_eq!(extractor.perturbed(1.0, 1.0).fbank(&tone), extractor.fbank(&tone));
         Ok(())
     }
 

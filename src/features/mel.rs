@@ -18,6 +18,16 @@ impl FrontEnd {
     }
 }
 
+/// Hz below which frequencies are stretched evenly; vowels' formants lie there.
+const EVEN_HZ: f64 = 4800.0;
+
+/// Where a frequency goes when a vocal tract is `1 / warp` times as long (Jaitly and Hinton 2013, equation 2):
+/// `warp` times as high, and from some height on less, so that `nyquist` stays where it is.
+fn warped(hz: f64, warp: f64, nyquist: f64) -> f64 {
+    let bend = EVEN_HZ.min(nyquist / 2.0) * warp.min(1.0) / warp;
+    if hz <= bend { hz * warp } else { nyquist - (nyquist - bend * warp) / (nyquist - bend) * (nyquist - hz) }
+}
+
 /// One filter: its weights from a first bin of the spectrum on.
 struct Filter {
     first: usize,
@@ -30,20 +40,22 @@ pub struct MelBank {
 }
 
 impl MelBank {
-    /// Filters over a spectrum of `fft_size / 2 + 1` bins. As in Kaldi, the bin at half the sample rate is left out.
-    pub fn new(front: &FrontEnd, fft_size: usize) -> Self {
+    /// Filters over a spectrum of `fft_size / 2 + 1` bins, of a speaker whose frequencies are `warp` times what they
+    /// are. As in Kaldi, the bin at half the sample rate is left out.
+    pub fn new(front: &FrontEnd, fft_size: usize, warp: f64) -> Self {
         let rate = f64::from(front.sample_rate);
+        let mel = |i: usize| hz_to_mel(warped(rate / fft_size as f64 * i as f64, warp, rate / 2.0));
+        let mels: Vec<f64> = (0..fft_size / 2).map(mel).collect();
         let (low, high) = front.mel_range();
         let step = (high - low) / (front.bins + 1) as f64;
         let filter = |bin: usize| {
             let (left, centre, right) =
                 (low + bin as f64 * step, low + (bin + 1) as f64 * step, low + (bin + 2) as f64 * step);
-            let weight = |i: usize| {
-                let m = hz_to_mel(rate / fft_size as f64 * i as f64);
+            let weight = |&m: &f64| {
                 let weight = if m <= centre { (m - left) / (centre - left) } else { (right - m) / (right - centre) };
                 if m > left && m < right { weight as f32 } else { 0.0 }
             };
-            let weights: Vec<f32> = (0..fft_size / 2).map(weight).collect();
+            let weights: Vec<f32> = mels.iter().map(weight).collect();
             let first = weights.iter().position(|w| *w > 0.0).unwrap_or(0);
             let end = weights.iter().rposition(|w| *w > 0.0).map_or(first, |last| last + 1);
             Filter { first, weights: weights[first..end].to_vec() }
@@ -65,8 +77,19 @@ mod tests {
     use super::*;
 
     #[test]
+    fn warping_stretches_formants_and_keeps_the_ends() {
+        for warp in [0.8, 0.95, 1.0, 1.1, 1.25] {
+            let at = |hz: f64| warped(hz, warp, 8000.0);
+            assert!((at(1000.0) - 1000.0 * warp).abs() < 1e-9);
+            assert!(at(0.0) == 0.0 && (at(8000.0) - 8000.0).abs() < 1e-9);
+            let all: Vec<f64> = (0..=80).map(|i| at(f64::from(i) * 100.0)).collect();
+            assert!(all.is_sorted_by(|a, b| a < b), "{warp}: {all:?}");
+        }
+    }
+
+    #[test]
     fn neighbours_share_every_inner_bin() {
-        let bank = MelBank::new(&FrontEnd { bins: 10, ..Default::default() }, 512);
+        let bank = MelBank::new(&FrontEnd { bins: 10, ..Default::default() }, 512, 1.0);
         let mut sums = [0.0_f32; 256];
         for filter in &bank.filters {
             for (i, w) in filter.weights.iter().enumerate() {

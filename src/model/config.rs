@@ -57,11 +57,21 @@ pub struct LayerConfig {
     pub layer_norm: bool,
     /// Dropout of the layer's output while training.
     pub dropout: f32,
+    /// Dropout of the recurrent weights while training, one mask for all frames (Merity et al. 2018).
+    pub weight_dropout: f32,
 }
 
 impl Default for LayerConfig {
     fn default() -> Self {
-        Self { cell: CellKind::Lstm, hidden: 250, bidirectional: true, subsample: 1, layer_norm: false, dropout: 0.0 }
+        Self {
+            cell: CellKind::Lstm,
+            hidden: 250,
+            bidirectional: true,
+            subsample: 1,
+            layer_norm: false,
+            dropout: 0.0,
+            weight_dropout: 0.0,
+        }
     }
 }
 
@@ -129,7 +139,7 @@ impl ModelConfig {
             let mut config = config.clone();
             config.input_dropout = 0.0;
             config.convolutions.iter_mut().for_each(|c| c.dropout = 0.0);
-            config.layers.iter_mut().for_each(|l| l.dropout = 0.0);
+            config.layers.iter_mut().for_each(|l| (l.dropout, l.weight_dropout) = (0.0, 0.0));
             config
         };
         bare(self) == bare(other)
@@ -202,7 +212,7 @@ impl ModelConfig {
             ),
             (
                 rate(self.input_dropout)
-                    && layers.iter().all(|l| rate(l.dropout))
+                    && layers.iter().all(|l| rate(l.dropout) && rate(l.weight_dropout))
                     && convolutions.iter().all(|c| rate(c.dropout)),
                 "dropout must lie between 0 and 1, 1 excluded",
             ),

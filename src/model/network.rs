@@ -90,7 +90,8 @@ impl Network {
             let name = format!("layers.{n}");
             (x, lengths) = subsample(&x, &lengths, layer.subsample)?;
             let gates = linear(&x, &param(&format!("{name}.w"))?, &param(&format!("{name}.b"))?)?;
-            let y = recurrent(layer.cell, &gates, &param(&format!("{name}.r"))?, &lengths)?;
+            let weights = drop(param(&format!("{name}.r"))?, layer.weight_dropout)?;
+            let y = recurrent(layer.cell, &gates, &weights, &lengths)?;
             x = drop(normalise(y, layer.layer_norm, &name)?, layer.dropout)?;
         }
         let logits = linear(&x, &param("output.w")?, &param("output.b")?)?;
@@ -123,7 +124,7 @@ mod tests {
 
     fn config() -> ModelConfig {
         let convolution = ConvolutionConfig { channels: 2, layer_norm: true, ..ConvolutionConfig::default() };
-        let layer = LayerConfig { hidden: 6, dropout: 0.5, ..LayerConfig::default() };
+        let layer = LayerConfig { hidden: 6, dropout: 0.5, weight_dropout: 0.3, ..LayerConfig::default() };
         ModelConfig {
             convolutions: vec![convolution.clone(), ConvolutionConfig { stride: [1, 2], ..convolution }],
             layers: vec![layer.clone(), LayerConfig { subsample: 2, layer_norm: true, ..layer }],

@@ -10,7 +10,7 @@ use formant::ctc;
 use formant::decode::{Beam, Decoder, Greedy, LogProbs};
 use formant::features::{FeatureExtractor, FrontEnd};
 use formant::lengths::Lengths;
-use formant::nn::recurrent::{CellKind, recurrent};
+use formant::nn::recurrent::{CellKind, Inputs, recurrent};
 use formant::phones::{Labels, PhoneId};
 use formant::rng::Rng;
 use std::hint::black_box;
@@ -40,21 +40,23 @@ fn layer(c: &mut Criterion) {
     let mut group = c.benchmark_group("recurrent");
     group.sample_size(10).throughput(Throughput::Elements(lengths.rows() as u64));
     for &kind in CellKind::ALL {
-        let (name, gates) = (kind.spec().name, kind.spec().gates.len());
-        let width = gates * hidden;
-        let tensor = |data: Vec<f32>, shape: &[usize]| Tensor::from_vec(data, shape, &Device::Cpu).expect(FINE);
-        let a = noise(lengths.rows() * directions * width, 1.0, "gates");
-        let a = tensor(a, &[lengths.rows(), directions * width]);
-        let r = tensor(noise(directions * width * hidden, 0.06, "weights"), &[directions, width, hidden]);
-        group.bench_function(BenchmarkId::new("infer", name), |b| {
-            b.iter(|| recurrent(kind, &a, &r, &lengths).expect(FINE));
-        });
-        let (a, r) = (Var::from_tensor(&a).expect(FINE), Var::from_tensor(&r).expect(FINE));
-        group.bench_function(BenchmarkId::new("forward", name), |b| {
-            b.iter(|| recurrent(kind, &a, &r, &lengths).expect(FINE));
-        });
-        group.bench_function(BenchmarkId::new("forward and backward", name), |b| {
-            b.iter(|| recurrent(kind, &a, &r, &lengths).and_then(|y| y.sum_all()?.backward()).expect(FINE));
+        let spec = kind.spec();
+        let tensor = |shape: &[usize], scale: f32, purpose: &str| {
+            let data = noise(shape.iter().product(), scale, purpose);
+            Tensor::from_vec(data, shape, &Device::Cpu).expect(FINE)
+        };
+        let a = tensor(&[lengths.rows(), directions * spec.gates.len() * hidden], 1.0, "gates");
+        let r = tensor(&[directions, spec.rows_of_r() * hidden, hidden], 0.06, "weights");
+        let aux = tensor(&[directions, spec.aux.len(), hidden], 0.06, "further parameters");
+        let run = |a: &Tensor, r: &Tensor, aux: &Tensor| {
+            let some = |t| (Tensor::elem_count(t) > 0).then_some(t);
+            recurrent(kind, directions, Inputs { a, r: some(r), aux: some(aux) }, &lengths)
+        };
+        group.bench_function(BenchmarkId::new("infer", spec.name), |b| b.iter(|| run(&a, &r, &aux).expect(FINE)));
+        let [a, r, aux] = [a, r, aux].map(|t| Var::from_tensor(&t).expect(FINE));
+        group.bench_function(BenchmarkId::new("forward", spec.name), |b| b.iter(|| run(&a, &r, &aux).expect(FINE)));
+        group.bench_function(BenchmarkId::new("forward and backward", spec.name), |b| {
+            b.iter(|| run(&a, &r, &aux).and_then(|y| y.sum_all()?.backward()).expect(FINE));
         });
     }
     group.finish();

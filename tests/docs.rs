@@ -1,6 +1,7 @@
 //! The documentation against the program: what it lists is there, what is there is listed, links lead somewhere.
 #![forbid(unsafe_code)]
 
+use formant::nn::recurrent::CellKind;
 use formant::train::Recipe;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -80,6 +81,18 @@ fn pages() -> std::io::Result<Vec<PathBuf>> {
         }
     }
     Ok(pages)
+}
+
+#[test]
+fn every_cell_has_a_row_with_its_gates_and_states() -> Outcome {
+    let page = std::fs::read_to_string(root().join("docs/recurrent.md"))?;
+    for kind in CellKind::ALL {
+        let spec = kind.spec();
+        let aux = spec.aux.iter().map(|aux| aux.name).collect::<Vec<_>>().join(" ");
+        let row = format!("| `{}` | {} | {} | {aux} ", spec.name, spec.gates.join(" "), spec.states.join(" "));
+        assert!(page.contains(row.trim_end()), "{row}");
+    }
+    Ok(())
 }
 
 #[test]

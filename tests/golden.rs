@@ -8,7 +8,7 @@ use formant::audio::Waveform;
 use formant::features::{FeatureExtractor, FrontEnd};
 use formant::lengths::Lengths;
 use formant::nn::linear::linear;
-use formant::nn::recurrent::{CellKind, recurrent};
+use formant::nn::recurrent::{CellKind, Inputs, recurrent};
 use formant::phones::{Labels, PhoneId};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -209,7 +209,8 @@ fn lstm_stack_is_pytorchs() -> Outcome {
         let layers = (0..lstm.layers).map(|l| layer_variables(&lstm, l, dtype)).collect::<Outcome<Vec<_>>>()?;
         let mut output = input.as_tensor().clone();
         for [w, b, r] in &layers {
-            output = recurrent(CellKind::Lstm, &linear(&output, w, b)?, r, &lengths)?;
+            let inputs = Inputs { a: &linear(&output, w, b)?, r: Some(r), aux: None };
+            output = recurrent(CellKind::Lstm, 2, inputs, &lengths)?;
         }
         assert_near(&what("output"), &numbers(&output)?, &pack(&lstm.output, &lengths), tolerance);
 

@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 use crate::support::{Place, TINY, data, tiny_model, tiny_run};
+use formant::nn::recurrent::CellKind;
 use serde_json::Value;
 
 fn words<'a>(data: &'a str, out: &'a str, more: &[&'a str]) -> Vec<&'a str> {
@@ -66,6 +67,31 @@ fn the_same_words_give_the_same_bytes_and_another_seed_others() {
     assert!(model("one") != model("other"), "the seed matters");
     place.run(&["train", "--data", &data, "--out", "again", "--recipe", "one/recipe.toml"]).ends(0);
     assert!(model("one") == model("again"), "the recipe that a run writes down is the recipe it ran");
+}
+
+#[test]
+fn every_cell_trains_and_its_model_works() {
+    let (place, data) = (Place::new(), data("tiny"));
+    for kind in CellKind::ALL {
+        let name = kind.spec().name;
+        let layers = format!("model.layers=[{{cell=\"{name}\",hidden=32}},{{cell=\"{name}\",hidden=32,heads=2}}]");
+        let sets = ["--set", layers.as_str(), "--set", "train.epochs=8", "--set", "train.learning_rate=5e-3"];
+        place.run(&words(&data, name, &sets)).ends(0);
+        let loss = |n: usize| {
+            let log = std::fs::read_to_string(place.path(name).join("metrics.jsonl")).unwrap();
+            let mut epochs = log.lines().filter(|line| line.contains("\"event\":\"epoch\""));
+            let epoch: Value = serde_json::from_str(epochs.nth(n).unwrap()).unwrap();
+            epoch["dev_loss"].as_f64().unwrap()
+        };
+        assert!(loss(7) < 0.8 * loss(0), "{name}: {} after {}", loss(7), loss(0));
+        let ran = place.run(&["info", name]).fine();
+        assert!(
+            ran.out.contains(&format!("layer 2         {name}, 32 units, both directions, 2 heads\n")),
+            "{}",
+            ran.report()
+        );
+        place.run(&["transcribe", "--model", name, &format!("{data}/audio/024270313.ogg")]).fine();
+    }
 }
 
 #[test]

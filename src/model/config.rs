@@ -51,6 +51,8 @@ pub struct LayerConfig {
     pub hidden: usize,
     /// Whether a second direction runs backward in time.
     pub bidirectional: bool,
+    /// Groups of units that hear only each other; R is block-diagonal if there are several.
+    pub heads: usize,
     /// So many neighbouring frames of the layer's input become one.
     pub subsample: usize,
     /// Whether each frame of the layer's output is brought to mean zero and variance one.
@@ -67,6 +69,7 @@ impl Default for LayerConfig {
             cell: CellKind::Lstm,
             hidden: 250,
             bidirectional: true,
+            heads: 1,
             subsample: 1,
             layer_norm: false,
             dropout: 0.0,
@@ -106,15 +109,24 @@ impl Default for ModelConfig {
     }
 }
 
-/// What a parameter is before training.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Start {
-    /// Every number the same.
-    Constant(f32),
-    /// Uniform in this distance from zero.
-    Uniform(f32),
-    /// The same, with the cell's own bias of each gate added; units of one direction.
-    Biases(f32, CellKind, usize),
+/// What a parameter is before training: each number drawn uniformly between two bounds. `[.., blocks, H]` has bounds for
+/// each block, over and over.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Start {
+    /// The bounds.
+    pub bounds: Vec<(f32, f32)>,
+    /// Numbers of a block.
+    pub block: usize,
+}
+
+impl Start {
+    fn constant(value: f32) -> Self {
+        Self { bounds: vec![(value, value)], block: 1 }
+    }
+
+    fn uniform(limit: f32) -> Self {
+        Self { bounds: vec![(-limit, limit)], block: 1 }
+    }
 }
 
 /// One trainable tensor.
@@ -154,8 +166,8 @@ impl ModelConfig {
     /// The parameters, given numbers a frame and classes.
     ///
     /// `convolutions.N.w` `[channels, frames bins channels]` (the kernel's), `convolutions.N.b` `[channels]`,
-    /// `layers.N.w` `[D G H, F]`, `layers.N.b` `[D G H]`, `layers.N.r` `[D, G H, H]`, `output.w` `[V, D H]`,
-    /// `output.b` `[V]`; where outputs are normalised, `convolutions.N.norm.w`, `layers.N.norm.w` and `.b`, `[F]`.
+    /// `layers.N.w` `[D G H, F]`, `layers.N.b` `[D G H]`, `layers.N.r` `[D, R H, H / heads]`, `layers.N.aux`
+    /// `[D, A, H]`, `output.w` `[V, D H]`, `output.b` `[V]`; where outputs are normalised, `convolutions.N.norm.w`, `layers.N.norm.w` and `.b`, `[F]`.
     pub fn parameters(&self, inputs: usize, classes: usize) -> Vec<Parameter> {
         let mut all = Vec::new();
         let mut add = |name: String, shape: &[usize], start| all.push(Parameter { name, shape: shape.to_vec(), start });
@@ -165,29 +177,38 @@ impl ModelConfig {
             // Variances stay what they are through layers of rectifiers (He et al. 2015).
             let limit = (6.0 / looked_at as f32).sqrt();
             (bins, channels) = (layer.bins().outputs(bins), layer.channels);
-            add(format!("convolutions.{n}.w"), &[channels, looked_at], Start::Uniform(limit));
-            add(format!("convolutions.{n}.b"), &[channels], Start::Constant(0.0));
+            add(format!("convolutions.{n}.w"), &[channels, looked_at], Start::uniform(limit));
+            add(format!("convolutions.{n}.b"), &[channels], Start::constant(0.0));
             if layer.layer_norm {
-                add(format!("convolutions.{n}.norm.w"), &[bins * channels], Start::Constant(1.0));
-                add(format!("convolutions.{n}.norm.b"), &[bins * channels], Start::Constant(0.0));
+                add(format!("convolutions.{n}.norm.w"), &[bins * channels], Start::constant(1.0));
+                add(format!("convolutions.{n}.norm.b"), &[bins * channels], Start::constant(0.0));
             }
         }
         let mut width = bins * channels;
         for (n, layer) in self.layers.iter().enumerate() {
-            let (directions, gates, hidden) = (layer.directions(), layer.cell.spec().gates.len(), layer.hidden);
+            let (directions, spec, hidden) = (layer.directions(), layer.cell.spec(), layer.hidden);
             let limit = 1.0 / (hidden as f32).sqrt();
-            let rows = directions * gates * hidden;
-            add(format!("layers.{n}.w"), &[rows, width * layer.subsample], Start::Uniform(limit));
-            add(format!("layers.{n}.b"), &[rows], Start::Biases(limit, layer.cell, hidden));
-            add(format!("layers.{n}.r"), &[directions, gates * hidden, hidden], Start::Uniform(limit));
+            let rows = directions * spec.gates.len() * hidden;
+            let block = |bounds: Vec<(f32, f32)>| Start { bounds, block: hidden };
+            let biases = spec.bias[..spec.gates.len()].iter().map(|b| (b - limit, b + limit)).collect();
+            add(format!("layers.{n}.w"), &[rows, width * layer.subsample], Start::uniform(limit));
+            add(format!("layers.{n}.b"), &[rows], block(biases));
+            if spec.rows_of_r() > 0 {
+                let shape = [directions, spec.rows_of_r() * hidden, hidden / layer.heads];
+                add(format!("layers.{n}.r"), &shape, Start::uniform(limit));
+            }
+            if !spec.aux.is_empty() {
+                let bounds = spec.aux.iter().map(|aux| (aux.low, aux.high)).collect();
+                add(format!("layers.{n}.aux"), &[directions, spec.aux.len(), hidden], block(bounds));
+            }
             width = layer.output_dim();
             if layer.layer_norm {
-                add(format!("layers.{n}.norm.w"), &[width], Start::Constant(1.0));
-                add(format!("layers.{n}.norm.b"), &[width], Start::Constant(0.0));
+                add(format!("layers.{n}.norm.w"), &[width], Start::constant(1.0));
+                add(format!("layers.{n}.norm.b"), &[width], Start::constant(0.0));
             }
         }
-        add("output.w".to_owned(), &[classes, width], Start::Uniform(1.0 / (width as f32).sqrt()));
-        add("output.b".to_owned(), &[classes], Start::Constant(0.0));
+        add("output.w".to_owned(), &[classes, width], Start::uniform(1.0 / (width as f32).sqrt()));
+        add("output.b".to_owned(), &[classes], Start::constant(0.0));
         all
     }
 
@@ -199,6 +220,10 @@ impl ModelConfig {
         let checks = [
             ((1..=64).contains(&layers.len()), "there must be between 1 and 64 layers"),
             (layers.iter().all(|l| (1..=16384).contains(&l.hidden)), "hidden must lie between 1 and 16384"),
+            (
+                layers.iter().all(|l| l.heads >= 1 && l.hidden.is_multiple_of(l.heads)),
+                "hidden must be a multiple of heads",
+            ),
             (layers.iter().all(|l| (1..=8).contains(&l.subsample)), "subsample must lie between 1 and 8"),
             (convolutions.len() <= 16, "there must be at most 16 convolutions"),
             (

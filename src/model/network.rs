@@ -10,7 +10,7 @@ use crate::nn::linear::linear;
 use crate::nn::norm::layer_norm;
 use crate::nn::params::Params;
 use crate::nn::patches::{patches, subsample};
-use crate::nn::recurrent::recurrent;
+use crate::nn::recurrent::{Inputs, recurrent};
 use crate::nn::relu::relu;
 use crate::rng::Rng;
 use candle_core::{Device, Tensor};
@@ -37,7 +37,7 @@ impl Network {
         config.validate(front, classes)?;
         let mut params = Params::default();
         for (n, Parameter { name, shape, start }) in config.parameters(front.dim(), classes).into_iter().enumerate() {
-            let values = draw(start, shape.iter().product(), &mut Rng::stream(seed, "weights", n as u64));
+            let values = draw(&start, shape.iter().product(), &mut Rng::stream(seed, "weights", n as u64));
             params.insert_vec(name, values, &shape, device)?;
         }
         Ok(Self { config: config.clone(), params })
@@ -90,8 +90,12 @@ impl Network {
             let name = format!("layers.{n}");
             (x, lengths) = subsample(&x, &lengths, layer.subsample)?;
             let gates = linear(&x, &param(&format!("{name}.w"))?, &param(&format!("{name}.b"))?)?;
-            let weights = drop(param(&format!("{name}.r"))?, layer.weight_dropout)?;
-            let y = recurrent(layer.cell, &gates, &weights, &lengths)?;
+            let spec = layer.cell.spec();
+            let part = |there: bool, part: &str| there.then(|| param(&format!("{name}.{part}"))).transpose();
+            let weights = part(spec.rows_of_r() > 0, "r")?.map(|r| drop(r, layer.weight_dropout)).transpose()?;
+            let aux = part(!spec.aux.is_empty(), "aux")?;
+            let inputs = Inputs { a: &gates, r: weights.as_ref(), aux: aux.as_ref() };
+            let y = recurrent(layer.cell, layer.directions(), inputs, &lengths)?;
             x = drop(normalise(y, layer.layer_norm, &name)?, layer.dropout)?;
         }
         let logits = linear(&x, &param("output.w")?, &param("output.b")?)?;
@@ -99,20 +103,9 @@ impl Network {
     }
 }
 
-fn draw(start: Start, count: usize, rng: &mut Rng) -> Vec<f32> {
-    let uniform = |limit: f32, rng: &mut Rng| (0..count).map(|_| rng.range(-limit, limit)).collect::<Vec<_>>();
-    match start {
-        Start::Constant(value) => vec![value; count],
-        Start::Uniform(limit) => uniform(limit, rng),
-        Start::Biases(limit, cell, hidden) => {
-            // `[D, G, H]`.
-            let (mut values, bias) = (uniform(limit, rng), cell.spec().bias);
-            for (block, values) in values.chunks_exact_mut(hidden).enumerate() {
-                values.iter_mut().for_each(|v| *v += bias[block % bias.len()]);
-            }
-            values
-        }
-    }
+fn draw(start: &Start, count: usize, rng: &mut Rng) -> Vec<f32> {
+    let bounds = |n: usize| start.bounds[n / start.block % start.bounds.len()];
+    (0..count).map(bounds).map(|(low, high)| rng.range(low, high)).collect()
 }
 
 #[cfg(test)]

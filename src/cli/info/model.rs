@@ -77,6 +77,9 @@ impl ModelInfo {
 fn describe_layer(layer: &LayerConfig) -> String {
     let direction = if layer.bidirectional { "both directions" } else { "forward" };
     let mut text = format!("{}, {} units, {direction}", layer.cell.spec().name, layer.hidden);
+    if layer.heads > 1 {
+        text.push_str(&format!(", {} heads", layer.heads));
+    }
     if layer.subsample > 1 {
         text.push_str(&format!(", {} frames become one", layer.subsample));
     }

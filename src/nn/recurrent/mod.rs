@@ -13,4 +13,4 @@ pub mod problem;
 pub mod reference;
 
 pub use cells::CellKind;
-pub use op::recurrent;
+pub use op::{Inputs, recurrent};

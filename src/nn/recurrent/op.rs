@@ -1,24 +1,43 @@
 //! The recurrent layer as one operation on candle tensors.
 #![forbid(unsafe_code)]
 
-use super::cells::{Cell, CellKind, Visitor};
+use super::cells::{Cell, CellKind, Spec, Visitor};
 use super::problem::Problem;
 use super::{cpu, reference};
 use crate::lengths::Lengths;
 use crate::nn::op;
-use candle_core::{CpuStorage, CustomOp2, DType, Layout, Result, Shape, Tensor, bail};
+use candle_core::{CpuStorage, CustomOp3, DType, Layout, Result, Shape, Tensor, bail};
 use std::sync::OnceLock;
 
-/// Runs a recurrent layer over a packed batch.
+/// Tensors of a recurrent layer.
+#[derive(Clone, Copy)]
+pub struct Inputs<'a> {
+    /// `[N, D G H]`: the input part of every gate, `x W^T + b`; G is the cell's number of gates.
+    pub a: &'a Tensor,
+    /// `[D, R H, H / heads]`: recurrent weights of the R gates that have some; nothing for a cell without.
+    pub r: Option<&'a Tensor>,
+    /// `[D, A, H]`: the cell's A further parameters of each unit; nothing for a cell without.
+    pub aux: Option<&'a Tensor>,
+}
+
+/// Runs a recurrent layer of `directions` (1 or 2) over a packed batch.
 ///
-/// `a` `[N, D G H]` is the input part of every gate, `x W^T + b`; `r` `[D, G H, H]` the recurrent weights; G is the
-/// cell's number of gates. Returns `[N, D H]`, the forward direction's half first. The state of every utterance
-/// starts at zero, in the backward direction at its own last frame.
-pub fn recurrent(kind: CellKind, a: &Tensor, r: &Tensor, lengths: &Lengths) -> Result<Tensor> {
-    let (directions, _, hidden) = r.dims3()?;
-    let keep = a.track_op() || r.track_op();
-    let op = Recurrent { kind, lengths: lengths.clone(), directions, hidden, keep, saved: OnceLock::new() };
-    a.contiguous()?.apply_op2(&r.contiguous()?, op)
+/// Returns `[N, D H]`, the forward direction's half first. The state of every utterance starts anew, in the backward
+/// direction at its own last frame.
+///
+/// # Errors
+/// If shapes do not fit the cell or each other.
+pub fn recurrent(kind: CellKind, directions: usize, x: Inputs<'_>, lengths: &Lengths) -> Result<Tensor> {
+    let spec = kind.spec();
+    let hidden = x.a.dim(1)? / (directions * spec.gates.len()).max(1);
+    let head = x.r.map_or(Ok(hidden), |r| r.dim(2))?;
+    // candle's operation takes three tensors; a missing one is no number long.
+    let missing = Tensor::zeros(0, x.a.dtype(), x.a.device())?;
+    let (r, aux) = (x.r.unwrap_or(&missing).contiguous()?, x.aux.unwrap_or(&missing).contiguous()?);
+    let keep = [x.a, &r, &aux].iter().any(|t| t.track_op());
+    let op = Recurrent { kind, lengths: lengths.clone(), directions, hidden, head, keep, saved: OnceLock::new() };
+    op.check(x)?;
+    x.a.contiguous()?.apply_op3(&r, &aux, op)
 }
 
 struct Recurrent {
@@ -26,89 +45,120 @@ struct Recurrent {
     lengths: Lengths,
     directions: usize,
     hidden: usize,
+    head: usize,
     /// Whether a backward pass may follow.
     keep: bool,
     saved: OnceLock<cpu::Saved>,
 }
 
 impl Recurrent {
-    fn problem(&self) -> Problem<'_> {
-        Problem { lengths: &self.lengths, directions: self.directions, hidden: self.hidden }
+    fn spec(&self) -> &'static Spec {
+        self.kind.spec()
     }
 
-    fn check(&self, la: &Layout, lr: &Layout) -> Result<()> {
-        let width = self.kind.spec().gates.len() * self.hidden;
-        let (rows, columns) = la.shape().dims2()?;
-        let fits = self.directions == 1 || self.directions == 2;
-        if !fits || rows != self.lengths.rows() || columns != self.directions * width || lr.dims()[1] != width {
-            bail!(
-                "{}: gates {:?} and recurrent weights {:?} do not fit {} frames",
-                self.kind.spec().name,
-                la.dims(),
-                lr.dims(),
-                self.lengths.rows()
-            )
+    fn problem(&self) -> Problem<'_> {
+        let heads = self.hidden.checked_div(self.head).unwrap_or(1).max(1);
+        Problem { lengths: &self.lengths, directions: self.directions, hidden: self.hidden, heads }
+    }
+
+    fn check(&self, x: Inputs<'_>) -> Result<()> {
+        let (spec, hidden) = (self.spec(), self.hidden);
+        let expected = |count: usize, shape: [usize; 3]| (count > 0).then(|| shape.to_vec());
+        let shapes = [
+            (Some(x.a), Some(vec![self.lengths.rows(), self.directions * spec.gates.len() * hidden])),
+            (x.r, expected(spec.rows_of_r(), [self.directions, spec.rows_of_r() * hidden, self.head])),
+            (x.aux, expected(spec.aux.len(), [self.directions, spec.aux.len(), hidden])),
+        ];
+        let fits = shapes.iter().all(|(tensor, shape)| tensor.map(Tensor::dims) == shape.as_deref());
+        let parted = self.head > 0 && hidden.is_multiple_of(self.head);
+        if !fits || !parted || !(1..=2).contains(&self.directions) {
+            let dims = shapes.map(|(tensor, _)| tensor.map(Tensor::dims).unwrap_or_default().to_vec());
+            let (name, rows) = (spec.name, self.lengths.rows());
+            bail!("{name}: gates {:?}, weights {:?} and {:?} do not fit {rows} frames", dims[0], dims[1], dims[2])
         }
         Ok(())
     }
 }
 
-impl CustomOp2 for Recurrent {
+impl CustomOp3 for Recurrent {
     fn name(&self) -> &'static str {
-        self.kind.spec().name
+        self.spec().name
     }
 
-    fn cpu_fwd(&self, a: &CpuStorage, la: &Layout, r: &CpuStorage, lr: &Layout) -> Result<(CpuStorage, Shape)> {
-        self.check(la, lr)?;
+    fn cpu_fwd(
+        &self,
+        a: &CpuStorage,
+        la: &Layout,
+        r: &CpuStorage,
+        lr: &Layout,
+        aux: &CpuStorage,
+        lx: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
         let shape = Shape::from((self.lengths.rows(), self.directions * self.hidden));
         let y = match a {
             CpuStorage::F32(_) => {
-                let (y, saved) =
-                    cpu::forward(self.kind, &self.problem(), op::slice(a, la)?, op::slice(r, lr)?, self.keep);
+                let x = cpu::Input { a: op::slice(a, la)?, r: op::slice(r, lr)?, aux: op::slice(aux, lx)? };
+                let (y, saved) = cpu::forward(self.kind, &self.problem(), x, self.keep);
                 if let Some(saved) = saved {
                     let _ = self.saved.set(saved);
                 }
                 CpuStorage::F32(y)
             }
             CpuStorage::F64(_) => {
-                let visitor = ReferenceForward(self.problem(), op::slice(a, la)?, op::slice(r, lr)?);
-                CpuStorage::F64(self.kind.visit(visitor))
+                let x = reference::Input { a: op::slice(a, la)?, r: op::slice(r, lr)?, aux: op::slice(aux, lx)? };
+                CpuStorage::F64(self.kind.visit(ReferenceForward(self.problem(), x)))
             }
             _ => bail!("{}: only f32 and f64", self.name()),
         };
         Ok((y, shape))
     }
 
-    fn bwd(&self, a: &Tensor, r: &Tensor, y: &Tensor, dy: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
+    fn bwd(
+        &self,
+        a: &Tensor,
+        r: &Tensor,
+        aux: &Tensor,
+        y: &Tensor,
+        dy: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
         let dy = dy.contiguous()?;
-        let (da, dr) = if a.dtype() == DType::F64 {
-            let (a_data, r_data, dy) = (op::to_vec(a)?, op::to_vec(r)?, op::to_vec(&dy)?);
-            let (da, dr) = self.kind.visit(ReferenceBackward(self.problem(), &a_data, &r_data, &dy));
-            (op::from_vec(da, a.shape().clone())?, op::from_vec(dr, r.shape().clone())?)
-        } else {
-            let Some(saved) = self.saved.get() else { bail!("{}: the forward pass kept nothing", self.name()) };
-            let backward = |[r, y, dy]: [&[f32]; 3]| cpu::backward(self.kind, &self.problem(), saved, r, y, dy);
-            let (da, dr) = op::with_slices([r, y, &dy], backward)?;
-            (op::from_vec(da, a.shape().clone())?, op::from_vec(dr, r.shape().clone())?)
+        let [da, dr, daux] = match a.dtype() {
+            DType::F64 => {
+                let backward = |[a, r, aux, dy]: [&[f64]; 4]| {
+                    let x = reference::Input { a, r, aux };
+                    self.kind.visit(ReferenceBackward(self.problem(), x, dy))
+                };
+                let d = op::with_slices([a, r, aux, &dy], backward)?;
+                [op::from_vec(d.a, a.shape())?, op::from_vec(d.r, r.shape())?, op::from_vec(d.aux, aux.shape())?]
+            }
+            _ => {
+                let Some(saved) = self.saved.get() else { bail!("{}: the forward pass kept nothing", self.name()) };
+                let backward = |[a, r, aux, y, dy]: [&[f32]; 5]| {
+                    cpu::backward(self.kind, &self.problem(), saved, cpu::Input { a, r, aux }, y, dy)
+                };
+                let d = op::with_slices([a, r, aux, y, &dy], backward)?;
+                [op::from_vec(d.a, a.shape())?, op::from_vec(d.r, r.shape())?, op::from_vec(d.aux, aux.shape())?]
+            }
         };
-        Ok((Some(da), Some(dr)))
+        let some = |d: Tensor| (d.elem_count() > 0).then_some(d);
+        Ok((Some(da), some(dr), some(daux)))
     }
 }
 
-struct ReferenceForward<'a>(Problem<'a>, &'a [f64], &'a [f64]);
+struct ReferenceForward<'a>(Problem<'a>, reference::Input<'a>);
 
 impl Visitor for ReferenceForward<'_> {
     type Output = Vec<f64>;
-    fn visit<C: Cell, const G: usize>(self) -> Vec<f64> {
-        reference::forward::<C>(&self.0, self.1, self.2)
+    fn visit<C: Cell, const G: usize, const R: usize, const M: usize>(self) -> Vec<f64> {
+        reference::forward::<C>(&self.0, self.1)
     }
 }
 
-struct ReferenceBackward<'a>(Problem<'a>, &'a [f64], &'a [f64], &'a [f64]);
+struct ReferenceBackward<'a>(Problem<'a>, reference::Input<'a>, &'a [f64]);
 
 impl Visitor for ReferenceBackward<'_> {
-    type Output = (Vec<f64>, Vec<f64>);
-    fn visit<C: Cell, const G: usize>(self) -> Self::Output {
-        reference::backward::<C>(&self.0, self.1, self.2, self.3)
+    type Output = reference::InputGradients;
+    fn visit<C: Cell, const G: usize, const R: usize, const M: usize>(self) -> Self::Output {
+        reference::backward::<C>(&self.0, self.1, self.2)
     }
 }

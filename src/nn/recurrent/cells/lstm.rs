@@ -6,18 +6,16 @@
 //! ```
 #![forbid(unsafe_code)]
 
-use super::{Cell, Lane, Spec, Step, StepGrad};
+use super::{Cell, Gradients, Lane, Spec, Step, StepGrad};
 
 /// See the module.
 pub struct Lstm;
 
 impl Cell for Lstm {
     const SPEC: Spec = Spec {
-        name: "lstm",
-        gates: &["i", "f", "g", "o"],
-        states: &["h", "c"],
         bias: &[0.0, 1.0, 0.0, 0.0],
         saved: &["i", "f", "g", "o", "tanh_c"],
+        ..Spec::plain("lstm", &["i", "f", "g", "o"], &["h", "c"])
     };
 
     #[inline(always)]
@@ -31,15 +29,15 @@ impl Cell for Lstm {
     }
 
     #[inline(always)]
-    fn step_grad<L: Lane>(x: &StepGrad<'_, L>, gates: &mut [L], prev: &mut [L]) {
+    fn step_grad<L: Lane>(x: &StepGrad<'_, L>, d: &mut Gradients<'_, L>) {
         let (i, f, g, o, tanh_c) = (x.saved[0], x.saved[1], x.saved[2], x.saved[3], x.saved[4]);
         let dc = x.next[1] + x.next[0] * o * tanh_c.d_tanh();
-        gates.copy_from_slice(&[
+        d.a.copy_from_slice(&[
             dc * g * i.d_sigmoid(),
             dc * x.prev[1] * f.d_sigmoid(),
             dc * i * g.d_tanh(),
             x.next[0] * tanh_c * o.d_sigmoid(),
         ]);
-        prev.copy_from_slice(&[dc.splat(0.0), dc * f]);
+        d.prev.copy_from_slice(&[dc.splat(0.0), dc * f]);
     }
 }

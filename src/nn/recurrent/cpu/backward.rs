@@ -2,7 +2,7 @@
 
 use super::simd::{Packed, Vector, load, panel_product, store};
 use super::{Unit, for_tiles, tile_rows};
-use crate::nn::recurrent::cells::{Cell, MAX, StepGrad};
+use crate::nn::recurrent::cells::{Cell, Gradients, MAX, StepGrad};
 use pulp::{Simd, WithSimd};
 use std::marker::PhantomData;
 
@@ -11,8 +11,10 @@ const COLUMNS: usize = 4;
 
 /// What a unit's backward pass reads.
 pub struct Input<'a> {
-    /// `[G H, H]`, the direction's part.
+    /// `[G H, H / heads]`, the direction's part.
     pub r: &'a [f32],
+    /// `[A, H]`, the direction's part.
+    pub aux: &'a [f32],
     /// As the forward pass left it.
     pub kept: &'a [f32],
     /// `[N, D H]`, the whole layer's output.
@@ -21,132 +23,260 @@ pub struct Input<'a> {
     pub dy: &'a [f32],
 }
 
-/// A unit's backward pass, to be dispatched to an instruction set. Gives `[rows, G H]`.
-pub struct Backward<'a, C, const G: usize> {
+/// Gradients that a unit found, by row of its own layout.
+pub struct Output {
+    /// `[rows, G H]`: of the gates' input parts.
+    pub a: Vec<f32>,
+    /// `[rows, R H]`: of their recurrent parts; empty where that is the same.
+    pub r: Vec<f32>,
+    /// `[rows, A H]`: of the units' further parameters.
+    pub aux: Vec<f32>,
+}
+
+/// A unit's backward pass, to be dispatched to an instruction set.
+pub struct Backward<'a, C, const G: usize, const R: usize, const M: usize> {
     unit: &'a Unit<'a>,
     input: Input<'a>,
     cell: PhantomData<C>,
 }
 
-/// Gradients carried from step to step: of `h`, `[B, width]`, and of the other states, `[S - 1, B, padded]`.
+/// Gradients carried from step to step: of state 0, `[B, width]`, and of the other states, `[S - 1, B, padded]`.
 struct Carried {
     padded: usize,
     width: usize,
-    h: Vec<f32>,
+    seen: Vec<f32>,
     others: Vec<f32>,
+    /// `[B, width]`, within a step: of the modulated state.
+    modulated: Vec<f32>,
 }
 
-impl<'a, C: Cell, const G: usize> Backward<'a, C, G> {
+/// Vectors that the derivative of a step reads.
+struct Loaded<S: Simd> {
+    next: [Vector<S>; MAX],
+    aux: [Vector<S>; MAX],
+    prev: [Vector<S>; MAX],
+    saved: [Vector<S>; MAX],
+}
+
+impl<S: Simd> Loaded<S> {
+    #[inline(always)]
+    fn seen<C: Cell>(&self) -> StepGrad<'_, Vector<S>> {
+        let states = C::SPEC.states.len();
+        StepGrad {
+            next: &self.next[..states],
+            aux: &self.aux[..C::SPEC.aux.len()],
+            prev: &self.prev[..states],
+            saved: &self.saved[..C::SPEC.saved.len()],
+        }
+    }
+}
+
+impl<'a, C: Cell, const G: usize, const R: usize, const M: usize> Backward<'a, C, G, R, M> {
     /// See [`Input`].
     pub fn new(unit: &'a Unit<'a>, input: Input<'a>) -> Self {
         Self { unit, input, cell: PhantomData }
     }
 
-    /// The recurrent weights by panels of columns: `[panels][G H][COLUMNS lanes]`.
-    fn pack(&self, lanes: usize) -> Packed {
-        let (hidden, width) = (self.unit.problem.hidden, COLUMNS * lanes);
-        let depth = G * hidden;
+    /// The recurrent weights of `count` gates by panels of columns: `[panels][count H][COLUMNS lanes]`.
+    fn pack(&self, first: usize, count: usize, lanes: usize) -> Packed {
+        let (hidden, width) = (self.unit.hidden(), COLUMNS * lanes);
+        let depth = count * hidden;
         let mut packed = Packed::zeros(hidden.div_ceil(width) * depth * width);
         for (n, panel) in packed.as_mut_slice().chunks_exact_mut((depth * width).max(1)).enumerate() {
             let columns = n * width..hidden.min((n + 1) * width);
-            for (to, row) in panel.chunks_exact_mut(width).zip(self.input.r.chunks_exact(hidden)) {
-                to[..columns.len()].copy_from_slice(&row[columns.clone()]);
+            for (to, k) in panel.chunks_exact_mut(width).zip(0..) {
+                let row = (self.unit.column(first + k / hidden) + k % hidden) * hidden;
+                to[..columns.len()].copy_from_slice(&self.input.r[row..][columns.clone()]);
             }
         }
         packed
     }
 
-    /// Gradient of the gates of row `b` at time `t`, hidden units from `j` on.
+    /// What was there around row `b` at time `t`, hidden units from `j` on; without what comes back in time.
     #[inline(always)]
-    fn cell<S: Simd>(&self, simd: S, carried: &mut Carried, da: &mut [f32], (t, b, j): (usize, usize, usize)) {
-        let Unit { problem, direction, lengths, .. } = self.unit;
-        let (hidden, padded, batch) = (problem.hidden, carried.padded, lengths.batch());
-        let (states, saved_count) = (C::SPEC.states.len(), C::SPEC.saved.len());
+    fn load<S: Simd>(&self, simd: S, (t, b, j): (usize, usize, usize)) -> Loaded<S> {
+        let Unit { problem, direction, lengths, head, .. } = self.unit;
+        let hidden = self.unit.hidden();
+        let padded = hidden.next_multiple_of(S::F32_LANES);
+        let (states, saved_count, output) = (C::SPEC.states.len(), C::SPEC.saved.len(), C::SPEC.output);
         let (lanes, len) = (S::F32_LANES, S::F32_LANES.min(hidden - j));
         let (with_past, before) = self.unit.before(t);
-        let output = |t: usize| (self.unit.global(t, b) * problem.directions + direction) * hidden + j;
         let kept = |t: usize| &self.input.kept[lengths.row(t, b) * (states - 1 + saved_count) * padded + j..];
         let vector = |from: &[f32]| Vector { simd, v: load(simd, from) };
         let zero = Vector { simd, v: simd.splat_f32s(0.0) };
-
-        let mut next = [zero; MAX];
-        next[0] = vector(&self.input.dy[output(t)..][..len]) + vector(&carried.h[b * carried.width + j..][..lanes]);
-        let mut prev = [zero; MAX];
-        if b < with_past {
-            prev[0] = vector(&self.input.y[output(before)..][..len]);
+        let mut loaded = Loaded { next: [zero; MAX], aux: [zero; MAX], prev: [zero; MAX], saved: [zero; MAX] };
+        for (n, aux) in loaded.aux[..C::SPEC.aux.len()].iter_mut().enumerate() {
+            *aux = vector(&self.input.aux[self.unit.column(n) + j..][..len]);
         }
-        for s in 1..states {
-            next[s] = vector(&carried.others[((s - 1) * batch + b) * padded + j..][..lanes]);
-            if b < with_past {
-                prev[s] = vector(&kept(before)[(s - 1) * padded..][..lanes]);
-            }
+        for (s, prev) in loaded.prev[..states].iter_mut().enumerate() {
+            *prev = if b >= with_past {
+                Vector { simd, v: simd.splat_f32s(C::SPEC.initial[s]) }
+            } else if s == output {
+                let row = self.unit.global(before, b) * problem.directions + direction;
+                vector(&self.input.y[row * problem.hidden + head * hidden + j..][..len])
+            } else {
+                vector(&kept(before)[(s - usize::from(s > output)) * padded..][..lanes])
+            };
         }
-        let mut saved = [zero; MAX];
-        for (n, value) in saved[..saved_count].iter_mut().enumerate() {
+        for (n, value) in loaded.saved[..saved_count].iter_mut().enumerate() {
             *value = vector(&kept(t)[(states - 1 + n) * padded..][..lanes]);
         }
-        let (mut gates, mut past) = ([zero; G], [zero; MAX]);
-        let seen = StepGrad { next: &next[..states], prev: &prev[..states], saved: &saved[..saved_count] };
-        C::step_grad(&seen, &mut gates, &mut past[..states]);
-        let at = lengths.row(t, b) * G * hidden + j;
-        for (g, gradient) in gates.into_iter().enumerate() {
-            store(simd, &mut da[at + g * hidden..][..len], gradient.v);
+        loaded
+    }
+
+    /// Gradient of the gates of row `b` at time `t`, hidden units from `j` on.
+    #[inline(always)]
+    fn step<S: Simd>(&self, simd: S, carried: &mut Carried, out: &mut Output, (t, b, j): (usize, usize, usize)) {
+        let Unit { problem, direction, lengths, head, .. } = self.unit;
+        let (hidden, padded, batch) = (self.unit.hidden(), carried.padded, lengths.batch());
+        let (states, lanes, len) = (C::SPEC.states.len(), S::F32_LANES, S::F32_LANES.min(hidden - j));
+        let vector = |from: &[f32]| Vector { simd, v: load(simd, from) };
+        let zero = Vector { simd, v: simd.splat_f32s(0.0) };
+        let mut loaded = self.load(simd, (t, b, j));
+        loaded.next[0] = vector(&carried.seen[b * carried.width + j..][..lanes]);
+        for (s, next) in loaded.next[1..states].iter_mut().enumerate() {
+            *next = vector(&carried.others[(s * batch + b) * padded + j..][..lanes]);
         }
-        store(simd, &mut carried.h[b * carried.width + j..][..lanes], past[0].v);
-        for (s, past) in past[1..states].iter().enumerate() {
-            store(simd, &mut carried.others[(s * batch + b) * padded + j..][..lanes], past.v);
+        let row = self.unit.global(t, b) * problem.directions + direction;
+        let dy = vector(&self.input.dy[row * problem.hidden + head * hidden + j..][..len]);
+        loaded.next[C::SPEC.output] = loaded.next[C::SPEC.output] + dy;
+
+        let (mut a, mut r, mut aux, mut prev) = ([zero; G], [zero; R], [zero; MAX], [zero; MAX]);
+        let recurrent = if C::SPEC.added { 0 } else { R };
+        let mut d = Gradients {
+            a: &mut a,
+            r: &mut r[..recurrent],
+            aux: &mut aux[..C::SPEC.aux.len()],
+            prev: &mut prev[..states],
+        };
+        C::step_grad(&loaded.seen::<C>(), &mut d);
+        let local = lengths.row(t, b);
+        let write = |to: &mut [f32], values: &[Vector<S>]| {
+            for (n, value) in values.iter().enumerate() {
+                store(simd, &mut to[(local * values.len() + n) * hidden + j..][..len], value.v);
+            }
+        };
+        write(&mut out.a, &a);
+        write(&mut out.r, &r[..recurrent]);
+        write(&mut out.aux, &aux[..C::SPEC.aux.len()]);
+        store(simd, &mut carried.seen[b * carried.width + j..][..lanes], prev[0].v);
+        for (s, prev) in prev[1..states].iter().enumerate() {
+            store(simd, &mut carried.others[(s * batch + b) * padded + j..][..lanes], prev.v);
         }
     }
 
-    /// Adds to the carried gradient of `h` what comes through R, for R rows from `b` on and the columns from `j` on.
+    /// Adds what comes from the modulated state to the gradients of row `b`'s gates and of the states before.
     #[inline(always)]
-    fn through<S: Simd, const R: usize>(
+    fn demodulate<S: Simd>(&self, simd: S, carried: &mut Carried, out: &mut Output, (t, b, j): (usize, usize, usize)) {
+        let (hidden, padded, batch) = (self.unit.hidden(), carried.padded, self.unit.lengths.batch());
+        let (states, lanes, len) = (C::SPEC.states.len(), S::F32_LANES, S::F32_LANES.min(hidden - j));
+        let vector = |from: &[f32]| Vector { simd, v: load(simd, from) };
+        let zero = Vector { simd, v: simd.splat_f32s(0.0) };
+        let loaded = self.load(simd, (t, b, j));
+        let at = self.unit.lengths.row(t, b) * G * hidden + j;
+        let mut a: [_; G] = std::array::from_fn(|g| vector(&out.a[at + g * hidden..][..len]));
+        let mut prev = [zero; MAX];
+        prev[0] = vector(&carried.seen[b * carried.width + j..][..lanes]);
+        for (s, prev) in prev[1..states].iter_mut().enumerate() {
+            *prev = vector(&carried.others[(s * batch + b) * padded + j..][..lanes]);
+        }
+        let q = vector(&carried.modulated[b * carried.width + j..][..lanes]);
+        let mut d = Gradients { a: &mut a, r: &mut [], aux: &mut [], prev: &mut prev[..states] };
+        C::modulate_grad(&loaded.seen::<C>(), q, &mut d);
+        for (g, a) in a.into_iter().enumerate() {
+            store(simd, &mut out.a[at + g * hidden..][..len], a.v);
+        }
+        store(simd, &mut carried.seen[b * carried.width + j..][..lanes], prev[0].v);
+        for (s, prev) in prev[1..states].iter().enumerate() {
+            store(simd, &mut carried.others[(s * batch + b) * padded + j..][..lanes], prev.v);
+        }
+    }
+
+    /// Adds to `to`, `[B, width]`, what comes through R from the gates in `columns` of each row of `d`, for the rows
+    /// with a step before them.
+    #[inline(always)]
+    fn through<S: Simd>(
         &self,
         simd: S,
-        panel: &[S::f32s],
-        carried: &mut Carried,
-        da: &[f32],
-        (t, b, j): (usize, usize, usize),
+        panels: &[S::f32s],
+        gates: &GateRows<'_>,
+        to: &mut [f32],
+        (t, width): (usize, usize),
     ) {
-        let depth = G * self.unit.problem.hidden;
-        let rows: [&[f32]; R] = std::array::from_fn(|i| &da[self.unit.lengths.row(t, b + i) * depth..][..depth]);
-        let sums = panel_product::<S, COLUMNS, R>(simd, panel, rows, depth);
-        for (i, sums) in sums.into_iter().enumerate() {
-            for (n, sum) in sums.into_iter().enumerate() {
-                let to = &mut carried.h[(b + i) * carried.width + j + n * S::F32_LANES..][..S::F32_LANES];
-                let total = simd.add_f32s(sum, load(simd, to));
-                store(simd, to, total);
-            }
+        let depth = gates.columns.len();
+        let (with_past, _) = self.unit.before(t);
+        for (n, panel) in panels.chunks_exact((depth * COLUMNS).max(1)).enumerate() {
+            let j = n * COLUMNS * S::F32_LANES;
+            for_tiles!(with_past, tile_rows(S::REGISTER_COUNT, COLUMNS), |b, N| {
+                let rows: [&[f32]; N] = std::array::from_fn(|i| gates.row(self.unit.lengths.row(t, b + i)));
+                let sums = panel_product::<S, COLUMNS, N>(simd, panel, rows, depth);
+                for (i, sums) in sums.into_iter().enumerate() {
+                    for (n, sum) in sums.into_iter().enumerate() {
+                        let to = &mut to[(b + i) * width + j + n * S::F32_LANES..][..S::F32_LANES];
+                        let total = simd.add_f32s(sum, load(simd, to));
+                        store(simd, to, total);
+                    }
+                }
+            });
         }
     }
 }
 
-impl<C: Cell, const G: usize> WithSimd for Backward<'_, C, G> {
-    type Output = Vec<f32>;
+/// Some neighbouring columns of rows of gates.
+struct GateRows<'a> {
+    data: &'a [f32],
+    width: usize,
+    columns: std::ops::Range<usize>,
+}
+
+impl GateRows<'_> {
+    #[inline(always)]
+    fn row(&self, row: usize) -> &[f32] {
+        &self.data[row * self.width..][self.columns.clone()]
+    }
+}
+
+impl<C: Cell, const G: usize, const R: usize, const M: usize> WithSimd for Backward<'_, C, G, R, M> {
+    type Output = Output;
 
     #[inline(always)]
-    fn with_simd<S: Simd>(self, simd: S) -> Vec<f32> {
-        let (lengths, hidden) = (&self.unit.lengths, self.unit.problem.hidden);
+    fn with_simd<S: Simd>(self, simd: S) -> Output {
+        let (lengths, hidden) = (&self.unit.lengths, self.unit.hidden());
         let (padded, width) = (hidden.next_multiple_of(S::F32_LANES), hidden.next_multiple_of(COLUMNS * S::F32_LANES));
-        let (batch, depth, others) = (lengths.batch(), G * hidden, C::SPEC.states.len() - 1);
-        let packed = self.pack(S::F32_LANES);
-        let panels = S::as_simd_f32s(packed.as_slice()).0;
-        let mut carried =
-            Carried { padded, width, h: vec![0.0; batch * width], others: vec![0.0; others * batch * padded] };
-        let mut da = vec![0.0; lengths.rows() * depth];
-        let most = tile_rows(S::REGISTER_COUNT, COLUMNS);
+        let (batch, others) = (lengths.batch(), C::SPEC.states.len() - 1);
+        let (first, second) = (self.pack(0, R, S::F32_LANES), self.pack(R, M, S::F32_LANES));
+        let (first, second) = (S::as_simd_f32s(first.as_slice()).0, S::as_simd_f32s(second.as_slice()).0);
+        let mut carried = Carried {
+            padded,
+            width,
+            seen: vec![0.0; batch * width],
+            others: vec![0.0; others * batch * padded],
+            modulated: vec![0.0; if M > 0 { batch * width } else { 0 }],
+        };
+        let rows = |count: usize| vec![0.0; lengths.rows() * count * hidden];
+        let mut out = Output { a: rows(G), r: rows(if C::SPEC.added { 0 } else { R }), aux: rows(C::SPEC.aux.len()) };
         for t in self.unit.times().rev() {
             for b in 0..lengths.active(t) {
                 for j in (0..hidden).step_by(S::F32_LANES) {
-                    self.cell(simd, &mut carried, &mut da, (t, b, j));
+                    self.step(simd, &mut carried, &mut out, (t, b, j));
                 }
             }
-            let (with_past, _) = self.unit.before(t);
-            for (n, panel) in panels.chunks_exact((depth * COLUMNS).max(1)).enumerate() {
-                let j = n * COLUMNS * S::F32_LANES;
-                for_tiles!(with_past, most, |b, R| self.through::<S, R>(simd, panel, &mut carried, &da, (t, b, j)));
+            if M > 0 {
+                carried.modulated.fill(0.0);
+                let gates = GateRows { data: &out.a, width: G * hidden, columns: R * hidden..(R + M) * hidden };
+                self.through::<S>(simd, second, &gates, &mut carried.modulated, (t, width));
+                for b in 0..lengths.active(t) {
+                    for j in (0..hidden).step_by(S::F32_LANES) {
+                        self.demodulate(simd, &mut carried, &mut out, (t, b, j));
+                    }
+                }
             }
+            let gates = match C::SPEC.added {
+                true => GateRows { data: &out.a, width: G * hidden, columns: 0..R * hidden },
+                false => GateRows { data: &out.r, width: R * hidden, columns: 0..R * hidden },
+            };
+            self.through::<S>(simd, first, &gates, &mut carried.seen, (t, width));
         }
-        da
+        out
     }
 }

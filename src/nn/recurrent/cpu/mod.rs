@@ -17,20 +17,49 @@ use super::cells::{Cell, CellKind, Visitor};
 use super::problem::Problem;
 use crate::lengths::Lengths;
 use crate::nn::product::{View, product};
+use crate::nn::sums::column_sums;
 use rayon::prelude::*;
 use simd::Path;
 
-/// What the backward pass needs: by unit, the states but `h` and the cell's saved values of every row.
+/// The numbers of a layer, all row-major.
+#[derive(Clone, Copy)]
+pub struct Input<'a> {
+    /// `[N, D G H]`.
+    pub a: &'a [f32],
+    /// `[D, G H, H / heads]`, only the gates that have a recurrent part.
+    pub r: &'a [f32],
+    /// `[D, A, H]`.
+    pub aux: &'a [f32],
+}
+
+/// Gradients of the numbers of a layer, shaped alike.
+#[derive(Clone, Debug, PartialEq)]
+pub struct InputGradients {
+    /// Of the gates' input parts.
+    pub a: Vec<f32>,
+    /// Of the recurrent weights.
+    pub r: Vec<f32>,
+    /// Of the units' further parameters.
+    pub aux: Vec<f32>,
+}
+
+/// What the backward pass needs.
 pub struct Saved {
+    /// By unit: the states but the output, and the cell's saved values, of every row.
     units: Vec<Vec<f32>>,
+    /// `[N, D H]`: state 0, where it is not the output.
+    seen: Vec<f32>,
+    /// `[N, D H]`: the modulated state, of a cell that has one.
+    modulated: Vec<f32>,
     slabs: usize,
     path: Path,
 }
 
-/// One direction of the utterances `first .. first + lengths.batch()` of the batch.
+/// One direction of one head of the utterances `first .. first + lengths.batch()` of the batch.
 struct Unit<'a> {
     problem: Problem<'a>,
     direction: usize,
+    head: usize,
     first: usize,
     /// The slab's own packed layout.
     lengths: Lengths,
@@ -40,14 +69,24 @@ impl<'a> Unit<'a> {
     fn all(problem: &Problem<'a>, slabs: usize) -> Vec<Self> {
         let sorted = problem.lengths.sorted();
         let size = sorted.len().div_ceil(slabs).max(1);
-        let unit = |direction, slab: usize| Unit {
-            problem: *problem,
-            direction,
-            first: slab * size,
-            lengths: Lengths::new(&sorted[slab * size..((slab + 1) * size).min(sorted.len())]),
-        };
         let slabs = sorted.len().div_ceil(size);
-        (0..problem.directions).flat_map(|d| (0..slabs).map(move |s| (d, s))).map(|(d, s)| unit(d, s)).collect()
+        let unit = |n: usize| {
+            let (slab, n) = (n % slabs, n / slabs);
+            let (head, direction) = (n % problem.heads, n / problem.heads);
+            let lengths = Lengths::new(&sorted[slab * size..((slab + 1) * size).min(sorted.len())]);
+            Unit { problem: *problem, direction, head, first: slab * size, lengths }
+        };
+        (0..problem.directions * problem.heads * slabs).map(unit).collect()
+    }
+
+    /// Hidden units of the head.
+    fn hidden(&self) -> usize {
+        self.problem.head()
+    }
+
+    /// Where the head's part of the `n`-th group of H columns begins.
+    fn column(&self, n: usize) -> usize {
+        n * self.problem.hidden + self.head * self.hidden()
     }
 
     /// Time steps in the order in which this direction runs through them.
@@ -70,27 +109,43 @@ impl<'a> Unit<'a> {
         self.problem.lengths.row(t, self.first + b)
     }
 
-    /// This direction's part of the recurrent weights.
-    fn weights<'r>(&self, r: &'r [f32]) -> &'r [f32] {
-        let size = r.len() / self.problem.directions;
-        &r[self.direction * size..(self.direction + 1) * size]
+    /// This direction's part of something that lies direction by direction.
+    fn part<'r>(&self, all: &'r [f32]) -> &'r [f32] {
+        let size = all.len() / self.problem.directions;
+        &all[self.direction * size..(self.direction + 1) * size]
     }
 
-    /// Copies the unit's rows, `width` wide, to where they belong among `[N, D width]`.
-    fn scatter(&self, rows: &[f32], width: usize, to: &mut [f32]) {
+    /// Copies the unit's rows, `[groups, H of the head]`, to where they belong among `[N, D groups H]`.
+    fn scatter(&self, rows: &[f32], groups: usize, to: &mut [f32]) {
+        let (hidden, Problem { directions, hidden: all, .. }) = (self.hidden(), self.problem);
         for t in 0..self.lengths.steps() {
             for b in 0..self.lengths.active(t) {
-                let (from, at) =
-                    (self.lengths.row(t, b) * width, self.global(t, b) * self.problem.directions + self.direction);
-                to[at * width..(at + 1) * width].copy_from_slice(&rows[from..from + width]);
+                let from = self.lengths.row(t, b) * groups * hidden;
+                let at = (self.global(t, b) * directions + self.direction) * groups * all;
+                for n in 0..groups {
+                    to[at + self.column(n)..][..hidden].copy_from_slice(&rows[from + n * hidden..][..hidden]);
+                }
             }
         }
     }
 }
 
+/// The rows of all units together, `[N, D groups H]`; empty if the units have none.
+fn gathered<'a>(units: &[Unit<'_>], groups: usize, rows: impl Iterator<Item = &'a Vec<f32>> + Clone) -> Vec<f32> {
+    let Some(Problem { lengths, directions, hidden, .. }) = units.first().map(|unit| unit.problem) else {
+        return Vec::new();
+    };
+    if groups == 0 || rows.clone().all(Vec::is_empty) {
+        return Vec::new();
+    }
+    let mut all = vec![0.0; lengths.rows() * directions * groups * hidden];
+    units.iter().zip(rows).for_each(|(unit, rows)| unit.scatter(rows, groups, &mut all));
+    all
+}
+
 /// Rows of `R` whose sums are kept in registers at once, for `vectors` vectors a row.
 const fn tile_rows(registers: usize, vectors: usize) -> usize {
-    let rows = (registers - registers / 4) / vectors;
+    let rows = (registers - registers / 4) / if vectors > 0 { vectors } else { 1 };
     if rows > 6 {
         6
     } else if rows < 1 {
@@ -142,9 +197,9 @@ macro_rules! for_tiles {
 }
 use for_tiles;
 
-/// `a` `[N, D G H]` and `r` `[D, G H, H]` to `[N, D H]`, and what a backward pass needs if `keep`.
-pub fn forward(kind: CellKind, problem: &Problem<'_>, a: &[f32], r: &[f32], keep: bool) -> (Vec<f32>, Option<Saved>) {
-    forward_on(Path::current(), kind, problem, a, r, keep)
+/// The output, `[N, D H]`, and what a backward pass needs if `keep`.
+pub fn forward(kind: CellKind, problem: &Problem<'_>, x: Input<'_>, keep: bool) -> (Vec<f32>, Option<Saved>) {
+    forward_on(Path::current(), kind, problem, x, keep)
 }
 
 /// [`forward`] with a chosen instruction set.
@@ -152,79 +207,119 @@ pub fn forward_on(
     path: Path,
     kind: CellKind,
     problem: &Problem<'_>,
-    a: &[f32],
-    r: &[f32],
+    x: Input<'_>,
     keep: bool,
 ) -> (Vec<f32>, Option<Saved>) {
-    struct Run<'a>(Path, &'a Unit<'a>, &'a [f32], &'a [f32], bool);
+    struct Run<'a>(Path, &'a Unit<'a>, forward::Input<'a>, bool);
     impl Visitor for Run<'_> {
         type Output = forward::Output;
-        fn visit<C: Cell, const G: usize>(self) -> forward::Output {
-            self.0.dispatch(forward::Forward::<C, G>::new(self.1, self.2, self.3, self.4))
+        fn visit<C: Cell, const G: usize, const R: usize, const M: usize>(self) -> forward::Output {
+            self.0.dispatch(forward::Forward::<C, G, R, M>::new(self.1, self.2, self.3))
         }
     }
-    let slabs = rayon::current_num_threads().div_ceil(problem.directions);
+    let slabs = rayon::current_num_threads().div_ceil(problem.directions * problem.heads);
     let units = Unit::all(problem, slabs);
-    let outputs: Vec<_> = units.par_iter().map(|unit| kind.visit(Run(path, unit, a, unit.weights(r), keep))).collect();
-    let mut y = vec![0.0; problem.lengths.rows() * problem.directions * problem.hidden];
-    for (unit, output) in units.iter().zip(&outputs) {
-        unit.scatter(&output.h, problem.hidden, &mut y);
-    }
-    let saved = keep.then(|| Saved { units: outputs.into_iter().map(|o| o.kept).collect(), slabs, path });
+    let input = |unit: &Unit<'_>| forward::Input { a: x.a, r: unit.part(x.r), aux: unit.part(x.aux) };
+    let outputs: Vec<_> = units.par_iter().map(|unit| kind.visit(Run(path, unit, input(unit), keep))).collect();
+    let mut y = gathered(&units, 1, outputs.iter().map(|o| &o.y));
+    y.resize(problem.lengths.rows() * problem.directions * problem.hidden, 0.0);
+    let saved = keep.then(|| Saved {
+        seen: gathered(&units, 1, outputs.iter().map(|o| &o.seen)),
+        modulated: gathered(&units, 1, outputs.iter().map(|o| &o.modulated)),
+        units: outputs.into_iter().map(|o| o.kept).collect(),
+        slabs,
+        path,
+    });
     (y, saved)
 }
 
-/// Gradients of `a` and `r`, given the output `y` and its gradient.
+/// Gradients, given the output `y` and its gradient.
 pub fn backward(
     kind: CellKind,
     problem: &Problem<'_>,
     saved: &Saved,
-    r: &[f32],
+    x: Input<'_>,
     y: &[f32],
     dy: &[f32],
-) -> (Vec<f32>, Vec<f32>) {
+) -> InputGradients {
     struct Run<'a>(Path, &'a Unit<'a>, backward::Input<'a>);
     impl Visitor for Run<'_> {
-        type Output = Vec<f32>;
-        fn visit<C: Cell, const G: usize>(self) -> Vec<f32> {
-            self.0.dispatch(backward::Backward::<C, G>::new(self.1, self.2))
+        type Output = backward::Output;
+        fn visit<C: Cell, const G: usize, const R: usize, const M: usize>(self) -> backward::Output {
+            self.0.dispatch(backward::Backward::<C, G, R, M>::new(self.1, self.2))
         }
     }
-    let units = Unit::all(problem, saved.slabs);
-    let gradients: Vec<_> = units
-        .par_iter()
-        .zip(&saved.units)
-        .map(|(unit, kept)| kind.visit(Run(saved.path, unit, backward::Input { r: unit.weights(r), kept, y, dy })))
-        .collect();
-    let (rows, hidden, directions) = (problem.lengths.rows(), problem.hidden, problem.directions);
-    let width = kind.spec().gates.len() * hidden;
-    let mut da = vec![0.0; rows * directions * width];
-    for (unit, gradient) in units.iter().zip(gradients) {
-        unit.scatter(&gradient, width, &mut da);
+    let (spec, units) = (kind.spec(), Unit::all(problem, saved.slabs));
+    let run = |(unit, kept): (&Unit<'_>, &Vec<f32>)| {
+        let input = backward::Input { r: unit.part(x.r), aux: unit.part(x.aux), kept, y, dy };
+        kind.visit(Run(saved.path, unit, input))
+    };
+    let found: Vec<_> = units.par_iter().zip(&saved.units).map(run).collect();
+    let [size, _, aux_size, _] = problem.sizes(spec);
+    let mut a = gathered(&units, spec.gates.len(), found.iter().map(|f| &f.a));
+    a.resize(size, 0.0);
+    let recurrent = gathered(&units, spec.recurrent, found.iter().map(|f| &f.r));
+    // The gradients of the gates' recurrent parts, and how many groups of H columns a row of them has.
+    let (gates, groups) = if spec.added { (&a, spec.gates.len()) } else { (&recurrent, spec.recurrent) };
+    let mut r = Vec::new();
+    let seen = if spec.output == 0 { y } else { &saved.seen };
+    for direction in 0..problem.directions {
+        let (seen, modulated) =
+            (Block::before(problem, direction, seen), Block::same(problem, direction, &saved.modulated));
+        for (range, state) in [(0..spec.recurrent, &seen), (spec.recurrent..spec.rows_of_r(), &modulated)] {
+            // One product for all gates that have the same state beside them, unless heads part the units.
+            let step = if problem.heads == 1 { range.len().max(1) } else { 1 };
+            for first in range.clone().step_by(step) {
+                for head in 0..problem.heads {
+                    let rows = (direction * groups + first) * problem.hidden + head * problem.head();
+                    let view = View::strided(
+                        &gates[rows.min(gates.len())..],
+                        problem.lengths.rows(),
+                        step.min(range.len()) * problem.head(),
+                        problem.directions * groups * problem.hidden,
+                    );
+                    r.extend(product(view.t(), state.head(problem, head)));
+                }
+            }
+        }
     }
-    let mut dr = Vec::with_capacity(directions * width * hidden);
-    for direction in 0..directions {
-        let before = previous_outputs(problem, direction, y);
-        let gates = View::strided(&da[(direction * width).min(da.len())..], rows, width, directions * width);
-        dr.extend(product(gates.t(), View::new(&before, rows, hidden)));
-    }
-    (da, dr)
+    let mut aux = column_sums(
+        &gathered(&units, spec.aux.len(), found.iter().map(|f| &f.aux)),
+        problem.directions * spec.aux.len() * problem.hidden,
+    );
+    aux.resize(aux_size, 0.0);
+    InputGradients { a, r, aux }
 }
 
-/// `[N, H]`: the output one step before each row, zero where there is none.
-fn previous_outputs(problem: &Problem<'_>, direction: usize, y: &[f32]) -> Vec<f32> {
-    let whole = Unit { problem: *problem, direction, first: 0, lengths: problem.lengths.clone() };
-    let hidden = problem.hidden;
-    let mut before = vec![0.0; problem.lengths.rows() * hidden];
-    for t in whole.times() {
-        let (count, time) = whole.before(t);
-        for b in 0..count {
-            let from = (whole.global(time, b) * problem.directions + direction) * hidden;
-            let to = whole.global(t, b) * hidden;
-            before[to..to + hidden].copy_from_slice(&y[from..from + hidden]);
+/// A state of one direction, `[N, H]`.
+struct Block(Vec<f32>);
+
+impl Block {
+    /// One step before each row, zero where there is none; `all` is `[N, D H]`.
+    fn before(problem: &Problem<'_>, direction: usize, all: &[f32]) -> Self {
+        let lengths = problem.lengths.clone();
+        let whole = Unit { problem: *problem, direction, head: 0, first: 0, lengths };
+        let (hidden, mut block) = (problem.hidden, vec![0.0; problem.lengths.rows() * problem.hidden]);
+        for t in whole.times() {
+            let (count, time) = whole.before(t);
+            for b in 0..count {
+                let from = (whole.global(time, b) * problem.directions + direction) * hidden;
+                block[whole.global(t, b) * hidden..][..hidden].copy_from_slice(&all[from..from + hidden]);
+            }
         }
+        Self(block)
     }
-    before
+
+    /// At each row; empty if `all` is.
+    fn same(problem: &Problem<'_>, direction: usize, all: &[f32]) -> Self {
+        let hidden = problem.hidden;
+        Self(all.chunks_exact(hidden.max(1)).skip(direction).step_by(problem.directions).flatten().copied().collect())
+    }
+
+    fn head(&self, problem: &Problem<'_>, head: usize) -> View<'_, f32> {
+        let (rows, size) = (problem.lengths.rows(), problem.head());
+        View::strided(&self.0[(head * size).min(self.0.len())..], rows, size, problem.hidden)
+    }
 }
 
 #[cfg(test)]

@@ -1,0 +1,37 @@
+//! LSTM without forget gate (Hochreiter & Schmidhuber 1997): what the cell has taken in, it keeps.
+//!
+//! ```text
+//! i = σ(a_i + r_i)   g = tanh(a_g + r_g)   o = σ(a_o + r_o)
+//! c' = c + i g       h' = o tanh(c')
+//! ```
+//!
+//! The paper squashes with 4 σ(x) - 2 and 2 σ(x) - 1 where tanh stands here.
+#![forbid(unsafe_code)]
+
+use super::{Cell, Gradients, Lane, Spec, Step, StepGrad};
+
+/// See the module.
+pub struct Lstm1997;
+
+impl Cell for Lstm1997 {
+    const SPEC: Spec =
+        Spec { saved: &["i", "g", "o", "tanh_c"], ..Spec::plain("lstm-1997", &["i", "g", "o"], &["h", "c"]) };
+
+    #[inline(always)]
+    fn step<L: Lane>(x: &Step<'_, L>, next: &mut [L], saved: &mut [L]) {
+        let (i, g) = ((x.a[0] + x.r[0]).sigmoid(), (x.a[1] + x.r[1]).tanh());
+        let o = (x.a[2] + x.r[2]).sigmoid();
+        let c = x.prev[1] + i * g;
+        let tanh_c = c.tanh();
+        next.copy_from_slice(&[o * tanh_c, c]);
+        saved.copy_from_slice(&[i, g, o, tanh_c]);
+    }
+
+    #[inline(always)]
+    fn step_grad<L: Lane>(x: &StepGrad<'_, L>, d: &mut Gradients<'_, L>) {
+        let (i, g, o, tanh_c) = (x.saved[0], x.saved[1], x.saved[2], x.saved[3]);
+        let dc = x.next[1] + x.next[0] * o * tanh_c.d_tanh();
+        d.a.copy_from_slice(&[dc * g * i.d_sigmoid(), dc * i * g.d_tanh(), x.next[0] * tanh_c * o.d_sigmoid()]);
+        d.prev.copy_from_slice(&[dc.splat(0.0), dc]);
+    }
+}

@@ -41,6 +41,30 @@ impl ConvolutionConfig {
     }
 }
 
+/// How the two directions of a layer become one output.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Merge {
+    /// Side by side.
+    #[default]
+    Concat,
+    /// Added.
+    Sum,
+}
+
+/// What leads around a layer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Skip {
+    /// Nothing.
+    #[default]
+    None,
+    /// The layer's input is added to its output.
+    Residual,
+    /// A gate mixes the layer's input and its output.
+    Highway,
+}
+
 /// One recurrent layer.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -51,14 +75,23 @@ pub struct LayerConfig {
     pub hidden: usize,
     /// Whether a second direction runs backward in time.
     pub bidirectional: bool,
+    /// How the directions become one.
+    pub merge: Merge,
     /// Groups of units that hear only each other; R is block-diagonal if there are several.
     pub heads: usize,
     /// So many neighbouring frames of the layer's input become one.
     pub subsample: usize,
     /// Whether each frame of the layer's output is brought to mean zero and variance one.
     pub layer_norm: bool,
+    /// What leads around the layer; its input must be as wide as its output.
+    pub skip: Skip,
+    /// Whether the layer guesses phones already, and the next one sees the guess: self-conditioned CTC (Nozaki and
+    /// Komatsu 2021). Its loss is part of the training's.
+    pub guess: bool,
     /// Dropout of the layer's output while training.
     pub dropout: f32,
+    /// Whether all frames of an utterance share one mask of that dropout (Gal and Ghahramani 2016).
+    pub variational: bool,
     /// Dropout of the recurrent weights while training, one mask for all frames (Merity et al. 2018).
     pub weight_dropout: f32,
 }
@@ -69,10 +102,14 @@ impl Default for LayerConfig {
             cell: CellKind::Lstm,
             hidden: 250,
             bidirectional: true,
+            merge: Merge::Concat,
             heads: 1,
             subsample: 1,
             layer_norm: false,
+            skip: Skip::None,
+            guess: false,
             dropout: 0.0,
+            variational: false,
             weight_dropout: 0.0,
         }
     }
@@ -86,7 +123,10 @@ impl LayerConfig {
 
     /// Numbers a frame of the layer's output.
     pub fn output_dim(&self) -> usize {
-        self.hidden * self.directions()
+        match self.merge {
+            Merge::Concat => self.hidden * self.directions(),
+            Merge::Sum => self.hidden,
+        }
     }
 }
 
@@ -101,11 +141,18 @@ pub struct ModelConfig {
     pub layers: Vec<LayerConfig>,
     /// Dropout of the features while training.
     pub input_dropout: f32,
+    /// Standard deviation of the noise that is added to all weights at each update (Graves 2011).
+    pub weight_noise: f32,
 }
 
 impl Default for ModelConfig {
     fn default() -> Self {
-        Self { convolutions: Vec::new(), layers: vec![LayerConfig::default(); 3], input_dropout: 0.0 }
+        Self {
+            convolutions: Vec::new(),
+            layers: vec![LayerConfig::default(); 3],
+            input_dropout: 0.0,
+            weight_noise: 0.0,
+        }
     }
 }
 
@@ -149,9 +196,11 @@ impl ModelConfig {
     pub fn computes_like(&self, other: &Self) -> bool {
         let bare = |config: &Self| {
             let mut config = config.clone();
-            config.input_dropout = 0.0;
+            (config.input_dropout, config.weight_noise) = (0.0, 0.0);
             config.convolutions.iter_mut().for_each(|c| c.dropout = 0.0);
-            config.layers.iter_mut().for_each(|l| (l.dropout, l.weight_dropout) = (0.0, 0.0));
+            for layer in &mut config.layers {
+                (layer.dropout, layer.variational, layer.weight_dropout) = (0.0, false, 0.0);
+            }
             config
         };
         bare(self) == bare(other)
@@ -167,7 +216,9 @@ impl ModelConfig {
     ///
     /// `convolutions.N.w` `[channels, frames bins channels]` (the kernel's), `convolutions.N.b` `[channels]`,
     /// `layers.N.w` `[D G H, F]`, `layers.N.b` `[D G H]`, `layers.N.r` `[D, R H, H / heads]`, `layers.N.aux`
-    /// `[D, A, H]`, `output.w` `[V, D H]`, `output.b` `[V]`; where outputs are normalised, `convolutions.N.norm.w`, `layers.N.norm.w` and `.b`, `[F]`.
+    /// `[D, A, H]`, `output.w` `[V, D H]`, `output.b` `[V]`; from a guess back to what the next layer sees, `guess.w`
+    /// `[D H, V]`, `guess.b` `[D H]`; where outputs are normalised, `convolutions.N.norm.w`, `layers.N.norm.w` and `.b`,
+    /// `[F]`; of a highway, `layers.N.skip.w` `[F, F]` and `.b` `[F]`.
     pub fn parameters(&self, inputs: usize, classes: usize) -> Vec<Parameter> {
         let mut all = Vec::new();
         let mut add = |name: String, shape: &[usize], start| all.push(Parameter { name, shape: shape.to_vec(), start });
@@ -201,15 +252,36 @@ impl ModelConfig {
                 let bounds = spec.aux.iter().map(|aux| (aux.low, aux.high)).collect();
                 add(format!("layers.{n}.aux"), &[directions, spec.aux.len(), hidden], block(bounds));
             }
+            let around = width * layer.subsample;
             width = layer.output_dim();
+            if layer.skip == Skip::Highway {
+                // Closed at first: the input goes by.
+                add(format!("layers.{n}.skip.w"), &[width, around], Start::uniform(1.0 / (around as f32).sqrt()));
+                add(format!("layers.{n}.skip.b"), &[width], Start::constant(-1.0));
+            }
             if layer.layer_norm {
                 add(format!("layers.{n}.norm.w"), &[width], Start::constant(1.0));
                 add(format!("layers.{n}.norm.b"), &[width], Start::constant(0.0));
             }
         }
+        if self.layers.iter().any(|l| l.guess) {
+            add("guess.w".to_owned(), &[width, classes], Start::uniform(1.0 / (classes as f32).sqrt()));
+            add("guess.b".to_owned(), &[width], Start::constant(0.0));
+        }
         add("output.w".to_owned(), &[classes, width], Start::uniform(1.0 / (width as f32).sqrt()));
         add("output.b".to_owned(), &[classes], Start::constant(0.0));
         all
+    }
+
+    /// Numbers a frame of the input of each recurrent layer.
+    fn widths(&self, inputs: usize) -> impl Iterator<Item = usize> + '_ {
+        let (mut bins, mut channels) = (inputs, 1);
+        for layer in &self.convolutions {
+            (bins, channels) = (layer.bins().outputs(bins), layer.channels);
+        }
+        let first = std::iter::once(bins * channels);
+        let widths = first.chain(self.layers.iter().map(LayerConfig::output_dim));
+        widths.zip(&self.layers).map(|(width, layer)| width * layer.subsample)
     }
 
     /// Fails, naming the value, if no network can be built like this for these features.
@@ -220,9 +292,16 @@ impl ModelConfig {
         let checks = [
             ((1..=64).contains(&layers.len()), "there must be between 1 and 64 layers"),
             (layers.iter().all(|l| (1..=16384).contains(&l.hidden)), "hidden must lie between 1 and 16384"),
+            ((0.0..=1.0).contains(&self.weight_noise), "weight_noise must lie between 0 and 1"),
             (
                 layers.iter().all(|l| l.heads >= 1 && l.hidden.is_multiple_of(l.heads)),
                 "hidden must be a multiple of heads",
+            ),
+            (
+                layers.iter().rev().enumerate().all(|(n, l)| {
+                    !l.guess || n > 0 && Some(l.output_dim()) == layers.last().map(LayerConfig::output_dim)
+                }),
+                "a layer that guesses must not be the last and must be as wide as the last",
             ),
             (layers.iter().all(|l| (1..=8).contains(&l.subsample)), "subsample must lie between 1 and 8"),
             (convolutions.len() <= 16, "there must be at most 16 convolutions"),
@@ -248,6 +327,9 @@ impl ModelConfig {
         // Checked one by one, each bounded: shapes cannot overflow, but the whole may still be absurd.
         if self.subsampling() > 64 {
             return Err(Error::invalid("model: more than 64 frames would become one"));
+        }
+        if self.widths(front.dim()).zip(layers).any(|(width, l)| l.skip != Skip::None && width != l.output_dim()) {
+            return Err(Error::invalid("model: what is led around a layer must be as wide as the layer's output"));
         }
         let numbers = |p: &Parameter| p.shape.iter().product::<usize>();
         let count: usize = self.parameters(front.dim(), classes).iter().map(numbers).sum();

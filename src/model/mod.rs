@@ -8,9 +8,9 @@ mod file;
 mod network;
 
 pub use card::{Card, Measured, Origin};
-pub use config::{ConvolutionConfig, LayerConfig, ModelConfig};
+pub use config::{ConvolutionConfig, LayerConfig, Merge, ModelConfig, Skip};
 pub use file::Storage;
-pub use network::{Mode, Network};
+pub use network::{Logits, Mode, Network};
 
 use crate::error::Result;
 use crate::features::{Cmvn, FrontEnd};

@@ -1,19 +1,22 @@
 //! The network: convolutions, recurrent layers and a linear one, from packed features to packed logits.
 #![forbid(unsafe_code)]
 
-use super::config::{ModelConfig, Parameter, Start};
+use super::config::{ConvolutionConfig, LayerConfig, Merge, ModelConfig, Parameter, Skip, Start};
 use crate::error::Result;
 use crate::features::FrontEnd;
 use crate::lengths::Lengths;
-use crate::nn::dropout::dropout;
+use crate::nn::dropout::{dropout, variational_dropout};
 use crate::nn::linear::linear;
+use crate::nn::noise::weight_noise;
 use crate::nn::norm::layer_norm;
 use crate::nn::params::Params;
 use crate::nn::patches::{patches, subsample};
 use crate::nn::recurrent::{Inputs, recurrent};
 use crate::nn::relu::relu;
+use crate::nn::skip::{highway, residual};
 use crate::rng::Rng;
-use candle_core::{Device, Tensor};
+use candle_core::{D, Device, Tensor};
+use candle_nn::ops::softmax;
 
 /// What a forward pass is for.
 pub enum Mode<'a> {
@@ -22,6 +25,9 @@ pub enum Mode<'a> {
     /// No dropout, and no gradient: nothing is kept for a backward pass.
     Infer,
 }
+
+/// Logits `[N, V]` of a batch, and the layout of their rows.
+pub type Logits = (Tensor, Lengths);
 
 /// Layers and their parameters.
 #[derive(Clone)]
@@ -60,46 +66,114 @@ impl Network {
 
     /// Features `[N, F]`, packed as `lengths` says, to logits `[N', V]` and their layout, shorter if layers subsample.
     /// Class 0 is the blank.
-    pub fn forward(&self, x: &Tensor, lengths: &Lengths, mut mode: Mode<'_>) -> Result<(Tensor, Lengths)> {
-        // A parameter that could still get a gradient would make every layer keep what its backward pass needs.
-        let infer = matches!(mode, Mode::Infer);
-        let param = |name: &str| self.params.get(name).map(|p| if infer { p.detach() } else { p.clone() });
-        let mut drop = |x: Tensor, rate: f32| match &mut mode {
-            Mode::Train(rng) => dropout(&x, rate, rng),
-            Mode::Infer => Ok(x),
-        };
-        let normalise = |x: Tensor, there: bool, layer: &str| match there {
-            true => layer_norm(&x, &param(&format!("{layer}.norm.w"))?, &param(&format!("{layer}.norm.b"))?),
-            false => Ok(x),
-        };
-        let mut x = drop(x.clone(), self.config.input_dropout)?;
-        let mut lengths = lengths.clone();
+    pub fn forward(&self, x: &Tensor, lengths: &Lengths, mode: Mode<'_>) -> Result<Logits> {
+        Ok(self.forward_with_guesses(x, lengths, mode)?.0)
+    }
+
+    /// [`Network::forward`], and the same of every layer before the last that guesses.
+    pub fn forward_with_guesses(&self, x: &Tensor, lengths: &Lengths, mode: Mode<'_>) -> Result<(Logits, Vec<Logits>)> {
+        let (config, mut guesses) = (&self.config, Vec::new());
+        let mut pass = Pass { network: self, mode, x: x.clone(), lengths: lengths.clone() };
+        pass.x = pass.dropout(x.clone(), config.input_dropout, false)?;
         let mut channels = 1;
-        for (n, layer) in self.config.convolutions.iter().enumerate() {
-            let name = format!("convolutions.{n}");
-            (x, lengths) = patches(&x, &lengths, channels, layer.frames(), layer.bins())?;
-            let weights = param(&format!("{name}.w"))?;
-            // A row for each frame and bin, so that the convolution is one product.
-            let (rows, looked_at) = (lengths.rows(), weights.dim(1)?);
-            let y = linear(&x.reshape(((), looked_at))?, &weights, &param(&format!("{name}.b"))?)?;
-            x = normalise(relu(&y)?.reshape((rows, ()))?, layer.layer_norm, &name)?;
-            x = drop(x, layer.dropout)?;
+        for (n, layer) in config.convolutions.iter().enumerate() {
+            pass.convolution(&format!("convolutions.{n}"), layer, channels)?;
             channels = layer.channels;
         }
-        for (n, layer) in self.config.layers.iter().enumerate() {
-            let name = format!("layers.{n}");
-            (x, lengths) = subsample(&x, &lengths, layer.subsample)?;
-            let gates = linear(&x, &param(&format!("{name}.w"))?, &param(&format!("{name}.b"))?)?;
-            let spec = layer.cell.spec();
-            let part = |there: bool, part: &str| there.then(|| param(&format!("{name}.{part}"))).transpose();
-            let weights = part(spec.rows_of_r() > 0, "r")?.map(|r| drop(r, layer.weight_dropout)).transpose()?;
-            let aux = part(!spec.aux.is_empty(), "aux")?;
-            let inputs = Inputs { a: &gates, r: weights.as_ref(), aux: aux.as_ref() };
-            let y = recurrent(layer.cell, layer.directions(), inputs, &lengths)?;
-            x = drop(normalise(y, layer.layer_norm, &name)?, layer.dropout)?;
+        for (n, layer) in config.layers.iter().enumerate() {
+            pass.recurrent(&format!("layers.{n}"), layer)?;
+            if layer.guess {
+                let logits = pass.affine(&pass.x.clone(), "output")?;
+                let guess = pass.affine(&softmax(&logits, D::Minus1)?, "guess")?;
+                pass.x = (&pass.x + guess)?;
+                guesses.push((logits, pass.lengths.clone()));
+            }
         }
-        let logits = linear(&x, &param("output.w")?, &param("output.b")?)?;
-        Ok((logits, lengths))
+        Ok(((pass.affine(&pass.x.clone(), "output")?, pass.lengths), guesses))
+    }
+}
+
+/// A forward pass: what it is for, and where it has come to.
+struct Pass<'a> {
+    network: &'a Network,
+    mode: Mode<'a>,
+    x: Tensor,
+    lengths: Lengths,
+}
+
+impl Pass<'_> {
+    fn weight(&mut self, name: &str) -> Result<Tensor> {
+        let weight = self.network.params.get(name)?;
+        match &mut self.mode {
+            // A parameter that could still get a gradient would make every layer keep what its backward pass needs.
+            Mode::Infer => Ok(weight.detach()),
+            Mode::Train(rng) if self.network.config.weight_noise > 0.0 => {
+                Ok(weight_noise(weight, self.network.config.weight_noise, rng)?)
+            }
+            Mode::Train(_) => Ok(weight.clone()),
+        }
+    }
+
+    fn affine(&mut self, x: &Tensor, name: &str) -> Result<Tensor> {
+        Ok(linear(x, &self.weight(&format!("{name}.w"))?, &self.weight(&format!("{name}.b"))?)?)
+    }
+
+    fn dropout(&mut self, x: Tensor, rate: f32, variational: bool) -> Result<Tensor> {
+        Ok(match &mut self.mode {
+            Mode::Train(rng) if variational => variational_dropout(&x, &self.lengths, rate, rng)?,
+            Mode::Train(rng) => dropout(&x, rate, rng)?,
+            Mode::Infer => x,
+        })
+    }
+
+    fn normalise(&mut self, x: Tensor, name: &str) -> Result<Tensor> {
+        Ok(layer_norm(&x, &self.weight(&format!("{name}.norm.w"))?, &self.weight(&format!("{name}.norm.b"))?)?)
+    }
+
+    fn convolution(&mut self, name: &str, layer: &ConvolutionConfig, channels: usize) -> Result<()> {
+        let (x, lengths) = patches(&self.x, &self.lengths, channels, layer.frames(), layer.bins())?;
+        self.lengths = lengths;
+        // A row for each frame and bin, so that the convolution is one product.
+        let looked_at = layer.kernel[0] * layer.kernel[1] * channels;
+        let y = relu(&self.affine(&x.reshape(((), looked_at))?, name)?)?;
+        let mut y = y.reshape((self.lengths.rows(), y.elem_count() / self.lengths.rows().max(1)))?;
+        if layer.layer_norm {
+            y = self.normalise(y, name)?;
+        }
+        self.x = self.dropout(y, layer.dropout, false)?;
+        Ok(())
+    }
+
+    fn recurrent(&mut self, name: &str, layer: &LayerConfig) -> Result<()> {
+        let (x, lengths) = subsample(&self.x, &self.lengths, layer.subsample)?;
+        self.lengths = lengths;
+        let a = self.affine(&x, name)?;
+        let (spec, mut r, mut aux) = (layer.cell.spec(), None, None);
+        if spec.rows_of_r() > 0 {
+            let weights = self.weight(&format!("{name}.r"))?;
+            r = Some(self.dropout(weights, layer.weight_dropout, false)?);
+        }
+        if !spec.aux.is_empty() {
+            aux = Some(self.weight(&format!("{name}.aux"))?);
+        }
+        let inputs = Inputs { a: &a, r: r.as_ref(), aux: aux.as_ref() };
+        let mut y = recurrent(layer.cell, layer.directions(), inputs, &self.lengths)?;
+        if layer.merge == Merge::Sum && layer.bidirectional {
+            y = (y.narrow(1, 0, layer.hidden)? + y.narrow(1, layer.hidden, layer.hidden)?)?;
+        }
+        if layer.layer_norm {
+            y = self.normalise(y, name)?;
+        }
+        y = self.dropout(y, layer.dropout, layer.variational)?;
+        self.x = match layer.skip {
+            Skip::None => y,
+            Skip::Residual => residual(&x, &y)?,
+            Skip::Highway => {
+                let (w, b) = (self.weight(&format!("{name}.skip.w"))?, self.weight(&format!("{name}.skip.b"))?);
+                highway(&x, &y, &w, &b)?
+            }
+        };
+        Ok(())
     }
 }
 
@@ -111,7 +185,6 @@ fn draw(start: &Start, count: usize, rng: &mut Rng) -> Vec<f32> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{ConvolutionConfig, LayerConfig};
     use crate::nn::op;
     use candle_core::DType;
 
@@ -120,8 +193,14 @@ mod tests {
         let layer = LayerConfig { hidden: 6, dropout: 0.5, weight_dropout: 0.3, ..LayerConfig::default() };
         ModelConfig {
             convolutions: vec![convolution.clone(), ConvolutionConfig { stride: [1, 2], ..convolution }],
-            layers: vec![layer.clone(), LayerConfig { subsample: 2, layer_norm: true, ..layer }],
+            layers: vec![
+                LayerConfig { guess: true, variational: true, ..layer.clone() },
+                LayerConfig { skip: Skip::Residual, merge: Merge::Sum, hidden: 12, ..layer.clone() },
+                LayerConfig { skip: Skip::Highway, ..layer.clone() },
+                LayerConfig { subsample: 2, layer_norm: true, ..layer },
+            ],
             input_dropout: 0.0,
+            weight_noise: 0.01,
         }
     }
 

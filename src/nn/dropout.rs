@@ -2,17 +2,32 @@
 #![forbid(unsafe_code)]
 
 use super::op;
+use crate::lengths::Lengths;
 use crate::rng::Rng;
 use candle_core::{CpuStorage, CustomOp1, DType, Layout, Result, Shape, Tensor, WithDType, bail};
 
 /// Each number of `x` is zero with probability `rate` and otherwise multiplied by `1 / (1 - rate)`.
 pub fn dropout(x: &Tensor, rate: f32, rng: &mut Rng) -> Result<Tensor> {
+    apply(x, rate, rng, None)
+}
+
+/// [`dropout`] with one mask for all frames of an utterance (Gal and Ghahramani 2016); `x` `[N, F]`, packed as `lengths`
+/// says.
+pub fn variational_dropout(x: &Tensor, lengths: &Lengths, rate: f32, rng: &mut Rng) -> Result<Tensor> {
+    apply(x, rate, rng, Some(lengths.clone()))
+}
+
+fn apply(x: &Tensor, rate: f32, rng: &mut Rng, lengths: Option<Lengths>) -> Result<Tensor> {
     if rate <= 0.0 {
         return Ok(x.clone());
     }
-    let dropout = Dropout { rate, rng: rng.clone() };
+    let drawn = match &lengths {
+        Some(lengths) => lengths.batch() * x.dim(1)?,
+        None => x.elem_count(),
+    };
+    let dropout = Dropout { rate, rng: rng.clone(), lengths };
     // The stream goes on behind this mask.
-    for _ in 0..x.elem_count().div_ceil(DRAWS) {
+    for _ in 0..drawn.div_ceil(DRAWS) {
         rng.next_u64();
     }
     x.contiguous()?.apply_op1(dropout)
@@ -25,10 +40,26 @@ const DRAWS: usize = 4;
 struct Dropout {
     rate: f32,
     rng: Rng,
+    /// Whose frames share a mask; nothing: every number has its own.
+    lengths: Option<Lengths>,
 }
 
 impl Dropout {
     fn apply<T: WithDType>(&self, x: &[T]) -> Vec<T> {
+        let Some(lengths) = &self.lengths else { return self.masked(x) };
+        let width = x.len() / lengths.rows().max(1);
+        let masks = self.masked(&vec![T::one(); lengths.batch() * width]);
+        let mut y = x.to_vec();
+        for t in 0..lengths.steps() {
+            for b in 0..lengths.active(t) {
+                let row = &mut y[lengths.row(t, b) * width..][..width];
+                row.iter_mut().zip(&masks[b * width..]).for_each(|(y, mask)| *y *= *mask);
+            }
+        }
+        y
+    }
+
+    fn masked<T: WithDType>(&self, x: &[T]) -> Vec<T> {
         let threshold = (f64::from(self.rate) * 65536.0) as u64;
         let keep = [T::from_f64(f64::from(1.0 / (1.0 - self.rate))), T::zero()];
         let mut rng = self.rng.clone();
@@ -78,6 +109,18 @@ mod tests {
         let zeros = y.iter().filter(|v| **v == 0.0).count() as f32 / y.len() as f32;
         assert!((zeros - 0.25).abs() < 0.02, "{zeros}");
         assert!(y.iter().all(|v| *v == 0.0 || (*v - 4.0 / 3.0).abs() < 1e-6));
+        Ok(())
+    }
+
+    #[test]
+    fn frames_of_an_utterance_share_a_mask() -> Result<()> {
+        let lengths = Lengths::new(&[3, 2]);
+        let x = Tensor::ones((5, 40), DType::F32, &Device::Cpu)?;
+        let y = variational_dropout(&x, &lengths, 0.5, &mut Rng::stream(1, "dropout", 0))?.to_vec2::<f32>()?;
+        let rows = |b: usize, count: usize| (0..count).map(|t| &y[lengths.row(t, b)]).collect::<Vec<_>>();
+        let (first, second) = (rows(0, 3), rows(1, 2));
+        assert!(first.iter().all(|row| *row == first[0]) && second[0] == second[1]);
+        assert_ne!(first[0], second[0]);
         Ok(())
     }
 

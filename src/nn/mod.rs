@@ -5,6 +5,7 @@
 pub mod dropout;
 pub mod linear;
 pub mod memory;
+pub mod noise;
 pub mod norm;
 pub mod op;
 pub mod optim;
@@ -13,4 +14,5 @@ pub mod patches;
 pub mod product;
 pub mod recurrent;
 pub mod relu;
+pub mod skip;
 pub mod sums;

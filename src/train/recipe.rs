@@ -44,6 +44,8 @@ pub struct TrainConfig {
     pub warmup_steps: u64,
     /// Gradients are scaled down to this Euclidean norm; 0: never.
     pub clip_norm: f32,
+    /// Share of the loss that the layers before the last have, where some guess.
+    pub guess_weight: f32,
     /// Share of the running average of the weights that stays at each update; 0: no average is kept. With one, it is
     /// the averaged weights that are measured and saved.
     pub average_decay: f32,
@@ -68,6 +70,7 @@ impl Default for TrainConfig {
             learning_rate: 1e-3,
             warmup_steps: 0,
             clip_norm: 5.0,
+            guess_weight: 0.3,
             average_decay: 0.0,
             patience: 0,
             checkpoint_steps: 200,
@@ -198,6 +201,7 @@ impl Recipe {
             ((1..=100_000).contains(&t.epochs), "train: epochs must lie between 1 and 100000"),
             (t.learning_rate > 0.0 && t.learning_rate <= 10.0, "train: learning_rate must lie between 0 and 10"),
             (t.clip_norm >= 0.0 && t.clip_norm.is_finite(), "train: clip_norm must not be negative"),
+            ((0.0..1.0).contains(&t.guess_weight), "train: guess_weight must lie between 0 and 1, 1 excluded"),
             ((0.0..1.0).contains(&t.average_decay), "train: average_decay must lie between 0 and 1, 1 excluded"),
             (t.checkpoint_steps > 0, "train: checkpoint_steps must be at least 1"),
             (t.batch.frames > 0 && t.batch.utterances > 0, "train: batch limits must be at least 1"),

@@ -118,7 +118,7 @@ impl Run<'_> {
         let share = config.schedule.share(state.step, config.warmup_steps, progress, state.falls);
         let rate = config.learning_rate * share;
         let mut dropout = Rng::stream(self.recipe.seed, "dropout", state.step + state.skipped);
-        let done = update(&self.network, &mut self.checkpoint.optimizer, batch, rate, config.clip_norm, &mut dropout)?;
+        let done = update(&self.network, &mut self.checkpoint.optimizer, batch, rate, config, &mut dropout)?;
         state.batch += 1;
         self.frames += batch.lengths.rows() * self.recipe.features.stack;
         if done.applied {

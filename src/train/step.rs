@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 use super::checkpoint::Average;
+use super::recipe::TrainConfig;
 use crate::corpus::Batch;
 use crate::ctc;
 use crate::error::Result;
@@ -23,29 +24,39 @@ pub struct Update {
     pub applied: bool,
 }
 
-/// Updates `network` by the mean loss of a batch.
+/// Updates `network` by the mean loss of a batch; `rate` is the learning rate.
 pub fn update(
     network: &Network,
     optimizer: &mut OptimizerState,
     batch: &Batch,
     rate: f32,
-    clip_norm: f32,
+    config: &TrainConfig,
     dropout: &mut Rng,
 ) -> Result<Update> {
     let x = Tensor::from_slice(&batch.features, (batch.lengths.rows(), batch.dim), &Device::Cpu)?;
-    let (logits, lengths) = network.forward(&x, &batch.lengths, Mode::Train(dropout))?;
+    let ((logits, lengths), guesses) = network.forward_with_guesses(&x, &batch.lengths, Mode::Train(dropout))?;
     let losses = ctc::loss(&logits, &batch.labels, &lengths)?;
     let loss = op::to_vec::<f32>(&losses)?.iter().map(|l| f64::from(*l)).sum::<f64>();
     if !loss.is_finite() {
         return Ok(Update { loss, gradient_norm: f64::NAN, applied: false });
     }
-    let gradients = gradients(network.params(), &losses.mean_all()?.backward()?)?;
+    let mut total = losses.mean_all()?;
+    if !guesses.is_empty() {
+        // The guesses share their weight among them, the last layer has the rest.
+        let share = f64::from(config.guess_weight);
+        total = (total * (1.0 - share))?;
+        for (logits, lengths) in &guesses {
+            let own = ctc::loss(logits, &batch.labels, lengths)?.mean_all()?;
+            total = (total + (own * (share / guesses.len() as f64))?)?;
+        }
+    }
+    let gradients = gradients(network.params(), &total.backward()?)?;
     let gradient_norm = norm(&gradients);
     if !gradient_norm.is_finite() {
         return Ok(Update { loss, gradient_norm, applied: false });
     }
-    let limit = f64::from(clip_norm);
-    let scale = if clip_norm > 0.0 && gradient_norm > limit { (limit / gradient_norm) as f32 } else { 1.0 };
+    let limit = f64::from(config.clip_norm);
+    let scale = if limit > 0.0 && gradient_norm > limit { (limit / gradient_norm) as f32 } else { 1.0 };
     optimizer.update(network.params(), &gradients, rate, scale)?;
     Ok(Update { loss, gradient_norm, applied: true })
 }

@@ -3,7 +3,7 @@
 
 use crate::cli::output::Table;
 use crate::features::{FrontEnd, Normalize};
-use crate::model::{Card, ConvolutionConfig, LayerConfig, Model, ModelConfig};
+use crate::model::{Card, ConvolutionConfig, LayerConfig, Merge, Model, ModelConfig, Skip};
 use serde::Serialize;
 
 /// A model without its weights.
@@ -75,7 +75,11 @@ impl ModelInfo {
 }
 
 fn describe_layer(layer: &LayerConfig) -> String {
-    let direction = if layer.bidirectional { "both directions" } else { "forward" };
+    let direction = match (layer.bidirectional, layer.merge) {
+        (true, Merge::Concat) => "both directions",
+        (true, Merge::Sum) => "both directions added",
+        (false, _) => "forward",
+    };
     let mut text = format!("{}, {} units, {direction}", layer.cell.spec().name, layer.hidden);
     if layer.heads > 1 {
         text.push_str(&format!(", {} heads", layer.heads));
@@ -85,6 +89,14 @@ fn describe_layer(layer: &LayerConfig) -> String {
     }
     if layer.layer_norm {
         text.push_str(", normalised");
+    }
+    match layer.skip {
+        Skip::None => {}
+        Skip::Residual => text.push_str(", its input added"),
+        Skip::Highway => text.push_str(", a highway around it"),
+    }
+    if layer.guess {
+        text.push_str(", guesses phones");
     }
     text
 }

@@ -165,8 +165,9 @@ impl Weight {
     }
 }
 
+/// A stack of bidirectional layers.
 #[derive(Deserialize)]
-struct Lstm {
+struct Stack {
     input_size: usize,
     hidden_size: usize,
     layers: usize,
@@ -179,55 +180,102 @@ struct Lstm {
     gradients: BTreeMap<String, Weight>,
 }
 
-/// PyTorch's `kind` of a layer, the backward direction's below the forward one's.
-fn both_directions(weights: &BTreeMap<String, Weight>, kind: &str, layer: usize) -> Outcome<Vec<f64>> {
-    let one = |suffix: &str| weights.get(&format!("{kind}_l{layer}{suffix}")).ok_or("a weight is missing");
-    Ok([one("")?.flat(), one("_reverse")?.flat()].concat())
+/// A layer's parameters as ours are cut, PyTorch's gates standing in the order of ours: `w`, `b`, `r`, `aux`.
+struct Parameters<T> {
+    w: T,
+    b: T,
+    r: T,
+    aux: Option<T>,
 }
 
-/// A layer's `w`, `b` and `r`. PyTorch has two biases, which are added; its gates stand in the order of ours.
-fn layer_variables(lstm: &Lstm, layer: usize, dtype: DType) -> Outcome<[Var; 3]> {
-    let rows = 4 * lstm.hidden_size;
-    let columns = if layer == 0 { lstm.input_size } else { 2 * lstm.hidden_size };
-    let take = |kind| both_directions(&lstm.weights, kind, layer);
-    let bias = take("bias_ih")?.iter().zip(take("bias_hh")?).map(|(a, b)| a + b).collect();
-    Ok([
-        variable(take("weight_ih")?, (2 * rows, columns), dtype)?,
-        variable(bias, 2 * rows, dtype)?,
-        variable(take("weight_hh")?, (2, rows, lstm.hidden_size), dtype)?,
-    ])
-}
+impl Stack {
+    /// PyTorch's `kind` of a layer, the backward direction's below the forward one's; nothing if it has none.
+    fn take(&self, from: &BTreeMap<String, Weight>, kind: &str, layer: usize) -> Option<Vec<f64>> {
+        let one = |suffix: &str| from.get(&format!("{kind}_l{layer}{suffix}")).map(Weight::flat);
+        Some([one("")?, one("_reverse")?].concat())
+    }
 
-#[test]
-fn lstm_stack_is_pytorchs() -> Outcome {
-    let lstm: Lstm = read_json("lstm.json")?;
-    let lengths = Lengths::new(&lstm.lengths);
-    let columns = 2 * lstm.hidden_size;
-    for (dtype, tolerance) in PATHS {
-        let what = |part: &str| format!("{dtype:?}, {part}");
-        let input = variable(pack(&lstm.input, &lengths), (lengths.rows(), lstm.input_size), dtype)?;
-        let layers = (0..lstm.layers).map(|l| layer_variables(&lstm, l, dtype)).collect::<Outcome<Vec<_>>>()?;
-        let mut output = input.as_tensor().clone();
-        for [w, b, r] in &layers {
-            let inputs = Inputs { a: &linear(&output, w, b)?, r: Some(r), aux: None };
-            output = recurrent(CellKind::Lstm, 2, inputs, &lengths)?;
+    /// PyTorch has two biases. They are added, but for the GRU's last gate, whose second one is reset with the recurrent
+    /// part: a parameter beside the matrices. Its gradient stands where the value does, and that of a sum in the first.
+    fn parameters(&self, kind: CellKind, layer: usize, gradients: bool) -> Outcome<Parameters<Vec<f64>>> {
+        let from = if gradients { &self.gradients } else { &self.weights };
+        let take = |kind: &str| self.take(from, kind, layer);
+        let mut b = take("bias_ih").ok_or("no bias")?;
+        let second = take("bias_hh").unwrap_or_else(|| vec![0.0; b.len()]);
+        let apart = |row: usize| kind == CellKind::Gru && row / self.hidden_size % 3 == 2;
+        let aux = (0..b.len()).filter(|row| apart(*row)).map(|row| second[row]).collect::<Vec<_>>();
+        for (row, (b, second)) in b.iter_mut().zip(&second).enumerate() {
+            *b += if gradients || apart(row) { 0.0 } else { *second };
         }
-        assert_near(&what("output"), &numbers(&output)?, &pack(&lstm.output, &lengths), tolerance);
+        let aux = (!aux.is_empty()).then_some(aux);
+        Ok(Parameters { w: take("weight_ih").ok_or("no w")?, b, r: take("weight_hh").ok_or("no r")?, aux })
+    }
 
-        let weighting = variable(pack(&lstm.weighting, &lengths), (lengths.rows(), columns), dtype)?;
+    fn variables(&self, kind: CellKind, layer: usize, dtype: DType) -> Outcome<Parameters<Var>> {
+        let (hidden, gates) = (self.hidden_size, kind.spec().gates.len());
+        let columns = if layer == 0 { self.input_size } else { 2 * hidden };
+        let Parameters { w, b, r, aux } = self.parameters(kind, layer, false)?;
+        Ok(Parameters {
+            w: variable(w, (2 * gates * hidden, columns), dtype)?,
+            b: variable(b, 2 * gates * hidden, dtype)?,
+            r: variable(r, (2, gates * hidden, hidden), dtype)?,
+            aux: aux.map(|aux| variable(aux, (2, 1, hidden), dtype)).transpose()?,
+        })
+    }
+}
+
+fn stack_is(kind: CellKind, file: &str) -> Outcome {
+    let stack: Stack = read_json(file)?;
+    let lengths = Lengths::new(&stack.lengths);
+    let columns = 2 * stack.hidden_size;
+    for (dtype, tolerance) in PATHS {
+        let what = |part: &str| format!("{kind:?}, {dtype:?}, {part}");
+        let input = variable(pack(&stack.input, &lengths), (lengths.rows(), stack.input_size), dtype)?;
+        let layers = (0..stack.layers).map(|l| stack.variables(kind, l, dtype)).collect::<Outcome<Vec<_>>>()?;
+        let mut output = input.as_tensor().clone();
+        for Parameters { w, b, r, aux } in &layers {
+            let a = linear(&output, w, b)?;
+            output = recurrent(kind, 2, Inputs { a: &a, r: Some(r), aux: aux.as_deref() }, &lengths)?;
+        }
+        assert_near(&what("output"), &numbers(&output)?, &pack(&stack.output, &lengths), tolerance);
+
+        let weighting = variable(pack(&stack.weighting, &lengths), (lengths.rows(), columns), dtype)?;
         let gradients = (output * weighting.as_tensor())?.sum_all()?.backward()?;
         let check = |part: &str, variable: &Var, theirs: &[f64]| -> Outcome {
             let gradient = gradients.get(variable).ok_or("no gradient")?;
             assert_near(&what(part), &numbers(gradient)?, theirs, tolerance);
             Ok(())
         };
-        check("gradient of the input", &input, &pack(&lstm.input_gradient, &lengths))?;
-        for (layer, variables) in layers.iter().enumerate() {
-            for (variable, kind) in variables.iter().zip(["weight_ih", "bias_ih", "weight_hh"]) {
-                let theirs = both_directions(&lstm.gradients, kind, layer)?;
-                check(&format!("gradient of {kind}, layer {layer}"), variable, &theirs)?;
+        check("gradient of the input", &input, &pack(&stack.input_gradient, &lengths))?;
+        for (n, ours) in layers.iter().enumerate() {
+            let theirs = stack.parameters(kind, n, true)?;
+            let pairs = [("w", &ours.w, &theirs.w), ("b", &ours.b, &theirs.b), ("r", &ours.r, &theirs.r)];
+            for (part, ours, theirs) in
+                pairs.into_iter().chain(ours.aux.iter().zip(&theirs.aux).map(|(o, t)| ("aux", o, t)))
+            {
+                check(&format!("gradient of {part}, layer {n}"), ours, theirs)?;
             }
         }
     }
     Ok(())
+}
+
+#[test]
+fn lstm_is_pytorchs() -> Outcome {
+    stack_is(CellKind::Lstm, "lstm.json")
+}
+
+#[test]
+fn gru_is_pytorchs() -> Outcome {
+    stack_is(CellKind::Gru, "gru.json")
+}
+
+#[test]
+fn elman_tanh_is_pytorchs_rnn() -> Outcome {
+    stack_is(CellKind::ElmanTanh, "elman.json")
+}
+
+#[test]
+fn slstm_is_its_equations() -> Outcome {
+    stack_is(CellKind::Slstm, "slstm.json")
 }

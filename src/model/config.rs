@@ -1,6 +1,7 @@
 //! What a network looks like, as recipes and model files write it.
 #![forbid(unsafe_code)]
 
+use super::parameters::Parameter;
 use crate::error::{Error, Result};
 use crate::features::FrontEnd;
 use crate::nn::patches::Axis;
@@ -71,8 +72,10 @@ pub enum Skip {
 pub struct LayerConfig {
     /// The cell.
     pub cell: CellKind,
-    /// Units of one direction.
+    /// Units of one direction; of a cell that slides over the mel axis, channels.
     pub hidden: usize,
+    /// Bins that W and R of such a cell look at.
+    pub kernel: usize,
     /// Whether a second direction runs backward in time.
     pub bidirectional: bool,
     /// How the directions become one.
@@ -101,6 +104,7 @@ impl Default for LayerConfig {
         Self {
             cell: CellKind::Lstm,
             hidden: 250,
+            kernel: 3,
             bidirectional: true,
             merge: Merge::Concat,
             heads: 1,
@@ -116,17 +120,14 @@ impl Default for LayerConfig {
 }
 
 impl LayerConfig {
+    /// Whether W and R slide over the mel axis.
+    pub fn slides(&self) -> bool {
+        self.cell.spec().slides
+    }
+
     /// 1 or 2.
     pub fn directions(&self) -> usize {
         1 + usize::from(self.bidirectional)
-    }
-
-    /// Numbers a frame of the layer's output.
-    pub fn output_dim(&self) -> usize {
-        match self.merge {
-            Merge::Concat => self.hidden * self.directions(),
-            Merge::Sum => self.hidden,
-        }
     }
 }
 
@@ -156,37 +157,6 @@ impl Default for ModelConfig {
     }
 }
 
-/// What a parameter is before training: each number drawn uniformly between two bounds. `[.., blocks, H]` has bounds for
-/// each block, over and over.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Start {
-    /// The bounds.
-    pub bounds: Vec<(f32, f32)>,
-    /// Numbers of a block.
-    pub block: usize,
-}
-
-impl Start {
-    fn constant(value: f32) -> Self {
-        Self { bounds: vec![(value, value)], block: 1 }
-    }
-
-    fn uniform(limit: f32) -> Self {
-        Self { bounds: vec![(-limit, limit)], block: 1 }
-    }
-}
-
-/// One trainable tensor.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Parameter {
-    /// What files call it.
-    pub name: String,
-    /// Its shape.
-    pub shape: Vec<usize>,
-    /// Its values before training.
-    pub start: Start,
-}
-
 /// No network with more numbers is built: some 16 GiB while training.
 const MOST_PARAMETERS: usize = 1 << 30;
 
@@ -212,78 +182,6 @@ impl ModelConfig {
         strides.chain(self.layers.iter().map(|l| l.subsample)).fold(1, usize::saturating_mul)
     }
 
-    /// The parameters, given numbers a frame and classes.
-    ///
-    /// `convolutions.N.w` `[channels, frames bins channels]` (the kernel's), `convolutions.N.b` `[channels]`,
-    /// `layers.N.w` `[D G H, F]`, `layers.N.b` `[D G H]`, `layers.N.r` `[D, R H, H / heads]`, `layers.N.aux`
-    /// `[D, A, H]`, `output.w` `[V, D H]`, `output.b` `[V]`; from a guess back to what the next layer sees, `guess.w`
-    /// `[D H, V]`, `guess.b` `[D H]`; where outputs are normalised, `convolutions.N.norm.w`, `layers.N.norm.w` and `.b`,
-    /// `[F]`; of a highway, `layers.N.skip.w` `[F, F]` and `.b` `[F]`.
-    pub fn parameters(&self, inputs: usize, classes: usize) -> Vec<Parameter> {
-        let mut all = Vec::new();
-        let mut add = |name: String, shape: &[usize], start| all.push(Parameter { name, shape: shape.to_vec(), start });
-        let (mut bins, mut channels) = (inputs, 1);
-        for (n, layer) in self.convolutions.iter().enumerate() {
-            let looked_at = layer.kernel[0] * layer.kernel[1] * channels;
-            // Variances stay what they are through layers of rectifiers (He et al. 2015).
-            let limit = (6.0 / looked_at as f32).sqrt();
-            (bins, channels) = (layer.bins().outputs(bins), layer.channels);
-            add(format!("convolutions.{n}.w"), &[channels, looked_at], Start::uniform(limit));
-            add(format!("convolutions.{n}.b"), &[channels], Start::constant(0.0));
-            if layer.layer_norm {
-                add(format!("convolutions.{n}.norm.w"), &[bins * channels], Start::constant(1.0));
-                add(format!("convolutions.{n}.norm.b"), &[bins * channels], Start::constant(0.0));
-            }
-        }
-        let mut width = bins * channels;
-        for (n, layer) in self.layers.iter().enumerate() {
-            let (directions, spec, hidden) = (layer.directions(), layer.cell.spec(), layer.hidden);
-            let limit = 1.0 / (hidden as f32).sqrt();
-            let rows = directions * spec.gates.len() * hidden;
-            let block = |bounds: Vec<(f32, f32)>| Start { bounds, block: hidden };
-            let biases = spec.bias[..spec.gates.len()].iter().map(|b| (b - limit, b + limit)).collect();
-            add(format!("layers.{n}.w"), &[rows, width * layer.subsample], Start::uniform(limit));
-            add(format!("layers.{n}.b"), &[rows], block(biases));
-            if spec.rows_of_r() > 0 {
-                let shape = [directions, spec.rows_of_r() * hidden, hidden / layer.heads];
-                add(format!("layers.{n}.r"), &shape, Start::uniform(limit));
-            }
-            if !spec.aux.is_empty() {
-                let bounds = spec.aux.iter().map(|aux| (aux.low, aux.high)).collect();
-                add(format!("layers.{n}.aux"), &[directions, spec.aux.len(), hidden], block(bounds));
-            }
-            let around = width * layer.subsample;
-            width = layer.output_dim();
-            if layer.skip == Skip::Highway {
-                // Closed at first: the input goes by.
-                add(format!("layers.{n}.skip.w"), &[width, around], Start::uniform(1.0 / (around as f32).sqrt()));
-                add(format!("layers.{n}.skip.b"), &[width], Start::constant(-1.0));
-            }
-            if layer.layer_norm {
-                add(format!("layers.{n}.norm.w"), &[width], Start::constant(1.0));
-                add(format!("layers.{n}.norm.b"), &[width], Start::constant(0.0));
-            }
-        }
-        if self.layers.iter().any(|l| l.guess) {
-            add("guess.w".to_owned(), &[width, classes], Start::uniform(1.0 / (classes as f32).sqrt()));
-            add("guess.b".to_owned(), &[width], Start::constant(0.0));
-        }
-        add("output.w".to_owned(), &[classes, width], Start::uniform(1.0 / (width as f32).sqrt()));
-        add("output.b".to_owned(), &[classes], Start::constant(0.0));
-        all
-    }
-
-    /// Numbers a frame of the input of each recurrent layer.
-    fn widths(&self, inputs: usize) -> impl Iterator<Item = usize> + '_ {
-        let (mut bins, mut channels) = (inputs, 1);
-        for layer in &self.convolutions {
-            (bins, channels) = (layer.bins().outputs(bins), layer.channels);
-        }
-        let first = std::iter::once(bins * channels);
-        let widths = first.chain(self.layers.iter().map(LayerConfig::output_dim));
-        widths.zip(&self.layers).map(|(width, layer)| width * layer.subsample)
-    }
-
     /// Fails, naming the value, if no network can be built like this for these features.
     pub fn validate(&self, front: &FrontEnd, classes: usize) -> Result<()> {
         let rate = |r: f32| (0.0..1.0).contains(&r);
@@ -297,16 +195,15 @@ impl ModelConfig {
                 layers.iter().all(|l| l.heads >= 1 && l.hidden.is_multiple_of(l.heads)),
                 "hidden must be a multiple of heads",
             ),
+            (layers.iter().all(|l| (1..=32).contains(&l.kernel)), "the kernel of a layer must lie between 1 and 32"),
             (
-                layers.iter().rev().enumerate().all(|(n, l)| {
-                    !l.guess || n > 0 && Some(l.output_dim()) == layers.last().map(LayerConfig::output_dim)
-                }),
-                "a layer that guesses must not be the last and must be as wide as the last",
+                layers.iter().all(|l| !l.slides() || l.subsample == 1 && l.heads == 1),
+                "a layer that slides over the mel axis can neither subsample nor have heads",
             ),
             (layers.iter().all(|l| (1..=8).contains(&l.subsample)), "subsample must lie between 1 and 8"),
             (convolutions.len() <= 16, "there must be at most 16 convolutions"),
             (
-                convolutions.is_empty() || front.is_plain(),
+                front.is_plain() || convolutions.is_empty() && !layers.iter().any(LayerConfig::slides),
                 "convolutions need features.stack = 1, features.deltas = 0 and features.energy = false",
             ),
             (convolutions.iter().all(|c| (1..=1024).contains(&c.channels)), "channels must lie between 1 and 1024"),
@@ -328,8 +225,17 @@ impl ModelConfig {
         if self.subsampling() > 64 {
             return Err(Error::invalid("model: more than 64 frames would become one"));
         }
-        if self.widths(front.dim()).zip(layers).any(|(width, l)| l.skip != Skip::None && width != l.output_dim()) {
-            return Err(Error::invalid("model: what is led around a layer must be as wide as the layer's output"));
+        let rows = self.rows(front.dim());
+        let (first, last) = (convolutions.len(), rows[rows.len() - 1].width());
+        for (n, layer) in layers.iter().enumerate() {
+            let (input, output) = (rows[first + n].width() * layer.subsample, rows[first + n + 1].width());
+            if layer.skip != Skip::None && input != output {
+                return Err(Error::invalid("model: what is led around a layer must be as wide as the layer's output"));
+            }
+            if layer.guess && (n + 1 == layers.len() || output != last) {
+                let reason = "model: a layer that guesses must not be the last and must be as wide as the last";
+                return Err(Error::invalid(reason));
+            }
         }
         let numbers = |p: &Parameter| p.shape.iter().product::<usize>();
         let count: usize = self.parameters(front.dim(), classes).iter().map(numbers).sum();

@@ -7,8 +7,9 @@
 
 use super::Model;
 use super::card::Card;
-use super::config::{ModelConfig, Parameter};
+use super::config::ModelConfig;
 use super::network::Network;
+use super::parameters::Parameter;
 use crate::error::{Error, Result};
 use crate::features::{Cmvn, FrontEnd};
 use crate::nn::op;

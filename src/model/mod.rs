@@ -6,6 +6,7 @@ mod card;
 mod config;
 mod file;
 mod network;
+mod parameters;
 
 pub use card::{Card, Measured, Origin};
 pub use config::{ConvolutionConfig, LayerConfig, Merge, ModelConfig, Skip};

@@ -1,16 +1,18 @@
 //! The network: convolutions, recurrent layers and a linear one, from packed features to packed logits.
 #![forbid(unsafe_code)]
 
-use super::config::{ConvolutionConfig, LayerConfig, Merge, ModelConfig, Parameter, Skip, Start};
+use super::config::{ConvolutionConfig, LayerConfig, Merge, ModelConfig, Skip};
+use super::parameters::{Parameter, Row, Start};
 use crate::error::Result;
 use crate::features::FrontEnd;
 use crate::lengths::Lengths;
+use crate::nn::banded::banded;
 use crate::nn::dropout::{dropout, variational_dropout};
 use crate::nn::linear::linear;
 use crate::nn::noise::weight_noise;
 use crate::nn::norm::layer_norm;
 use crate::nn::params::Params;
-use crate::nn::patches::{patches, subsample};
+use crate::nn::patches::{Axis, patches, subsample};
 use crate::nn::recurrent::{Inputs, recurrent};
 use crate::nn::relu::relu;
 use crate::nn::skip::{highway, residual};
@@ -75,13 +77,12 @@ impl Network {
         let (config, mut guesses) = (&self.config, Vec::new());
         let mut pass = Pass { network: self, mode, x: x.clone(), lengths: lengths.clone() };
         pass.x = pass.dropout(x.clone(), config.input_dropout, false)?;
-        let mut channels = 1;
-        for (n, layer) in config.convolutions.iter().enumerate() {
-            pass.convolution(&format!("convolutions.{n}"), layer, channels)?;
-            channels = layer.channels;
+        let rows = config.rows(x.dim(1)?);
+        for ((n, layer), row) in config.convolutions.iter().enumerate().zip(&rows) {
+            pass.convolution(&format!("convolutions.{n}"), layer, row.channels)?;
         }
-        for (n, layer) in config.layers.iter().enumerate() {
-            pass.recurrent(&format!("layers.{n}"), layer)?;
+        for ((n, layer), row) in config.layers.iter().enumerate().zip(&rows[config.convolutions.len()..]) {
+            pass.recurrent(&format!("layers.{n}"), layer, row.subsampled(layer.subsample))?;
             if layer.guess {
                 let logits = pass.affine(&pass.x.clone(), "output")?;
                 let guess = pass.affine(&softmax(&logits, D::Minus1)?, "guess")?;
@@ -144,22 +145,39 @@ impl Pass<'_> {
         Ok(())
     }
 
-    fn recurrent(&mut self, name: &str, layer: &LayerConfig) -> Result<()> {
+    /// The input part of every gate of a cell that slides: `[N, D G bins C]`.
+    fn slide(&mut self, name: &str, layer: &LayerConfig, x: &Tensor, row: Row) -> Result<Tensor> {
+        let bins = Axis { kernel: layer.kernel, stride: 1 };
+        let (x, _) = patches(x, &self.lengths, row.channels, Axis { kernel: 1, stride: 1 }, bins)?;
+        let a = self.affine(&x.reshape((self.lengths.rows() * row.bins, layer.kernel * row.channels))?, name)?;
+        let gates = layer.directions() * layer.cell.spec().gates.len();
+        let a = a.reshape((self.lengths.rows(), row.bins, gates, layer.hidden))?.transpose(1, 2)?.contiguous()?;
+        Ok(a.reshape((self.lengths.rows(), gates * row.bins * layer.hidden))?)
+    }
+
+    /// A layer over rows of this kind, after subsampling.
+    fn recurrent(&mut self, name: &str, layer: &LayerConfig, row: Row) -> Result<()> {
         let (x, lengths) = subsample(&self.x, &self.lengths, layer.subsample)?;
         self.lengths = lengths;
-        let a = self.affine(&x, name)?;
+        let a = if layer.slides() { self.slide(name, layer, &x, row)? } else { self.affine(&x, name)? };
         let (spec, mut r, mut aux) = (layer.cell.spec(), None, None);
         if spec.rows_of_r() > 0 {
             let weights = self.weight(&format!("{name}.r"))?;
-            r = Some(self.dropout(weights, layer.weight_dropout, false)?);
+            let weights = self.dropout(weights, layer.weight_dropout, false)?;
+            r = Some(if layer.slides() { banded(&weights, layer.kernel, row.bins)? } else { weights });
         }
         if !spec.aux.is_empty() {
             aux = Some(self.weight(&format!("{name}.aux"))?);
         }
         let inputs = Inputs { a: &a, r: r.as_ref(), aux: aux.as_ref() };
         let mut y = recurrent(layer.cell, layer.directions(), inputs, &self.lengths)?;
-        if layer.merge == Merge::Sum && layer.bidirectional {
-            y = (y.narrow(1, 0, layer.hidden)? + y.narrow(1, layer.hidden, layer.hidden)?)?;
+        let units = layer.units(row);
+        if layer.bidirectional && layer.merge == Merge::Sum {
+            y = (y.narrow(1, 0, units)? + y.narrow(1, units, units)?)?;
+        } else if layer.bidirectional && layer.slides() {
+            // `[directions, bins, channels]` to `[bins, directions, channels]`.
+            let y4 = y.reshape((self.lengths.rows(), 2, row.bins, layer.hidden))?;
+            y = y4.transpose(1, 2)?.contiguous()?.reshape((self.lengths.rows(), 2 * units))?;
         }
         if layer.layer_norm {
             y = self.normalise(y, name)?;

@@ -2,6 +2,7 @@
 //!
 //! Tensors are packed, `[N, F]`: see [`crate::lengths`].
 
+pub mod banded;
 pub mod dropout;
 pub mod linear;
 pub mod memory;

@@ -80,7 +80,11 @@ fn describe_layer(layer: &LayerConfig) -> String {
         (true, Merge::Sum) => "both directions added",
         (false, _) => "forward",
     };
-    let mut text = format!("{}, {} units, {direction}", layer.cell.spec().name, layer.hidden);
+    let units = match layer.slides() {
+        true => format!("{} channels, {} bins at a time", layer.hidden, layer.kernel),
+        false => format!("{} units", layer.hidden),
+    };
+    let mut text = format!("{}, {units}, {direction}", layer.cell.spec().name);
     if layer.heads > 1 {
         text.push_str(&format!(", {} heads", layer.heads));
     }

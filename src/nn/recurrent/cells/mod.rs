@@ -6,6 +6,7 @@
 //! `q = modulate(a_t, r_t, s_{t-1})` and `q R^T`, for its last recurrent gates.
 #![forbid(unsafe_code)]
 
+mod conv_lstm;
 mod elman;
 mod gru;
 mod gru_cho;
@@ -20,6 +21,7 @@ mod mgu;
 mod slstm;
 mod sru;
 
+pub use conv_lstm::ConvLstm;
 pub use elman::{ElmanRelu, ElmanTanh};
 pub use gru::Gru;
 pub use gru_cho::GruCho;
@@ -48,6 +50,8 @@ pub struct Spec {
     pub modulated: usize,
     /// Whether a gate's recurrent part has the same gradient as its input part, because they are added.
     pub added: bool,
+    /// Whether W and R slide over the mel axis: a unit is a channel at a bin.
+    pub slides: bool,
     /// States; the first feeds R.
     pub states: &'static [&'static str],
     /// Their values before the first frame.
@@ -89,6 +93,7 @@ impl Spec {
             recurrent: gates.len(),
             modulated: 0,
             added: true,
+            slides: false,
             states,
             initial: &[0.0; MAX],
             output: 0,
@@ -214,6 +219,7 @@ cells! {
     LstmPeephole => "lstm-peephole",
     LstmCellGates => "lstm-cell-gates",
     LstmCoupled => "lstm-coupled",
+    ConvLstm => "conv-lstm",
     Gru => "gru",
     GruCho => "gru-cho",
     LiGru => "ligru",

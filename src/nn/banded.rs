@@ -1,0 +1,125 @@
+//! A convolution along one axis as a matrix: the recurrent weights of a cell that slides over the mel axis.
+//!
+//! Every band of the matrix holds the same kernel, and a step of such a cell is that of any other. The zeros beside the
+//! bands cost products: some `bins / kernel` times the convolution's own, for layers whose rows are short.
+#![forbid(unsafe_code)]
+
+use super::op;
+use candle_core::{CpuStorage, CustomOp1, DType, Layout, Result, Shape, Tensor, WithDType, bail};
+
+/// `u` `[D, G C, kernel C]` to `[D, G bins C, bins C]`: `out[d, (g, b, c'), (b + k - (kernel - 1) / 2, c)] = u[d, (g, c'),
+/// (k, c)]`, zero elsewhere.
+pub fn banded(u: &Tensor, kernel: usize, bins: usize) -> Result<Tensor> {
+    let (directions, rows, columns) = u.dims3()?;
+    let channels = columns / kernel.max(1);
+    if channels == 0 || channels * kernel != columns || !rows.is_multiple_of(channels) {
+        bail!("banded: {:?} is no kernel of {kernel} bins", u.dims())
+    }
+    u.contiguous()?.apply_op1(Banded { directions, gates: rows / channels, channels, kernel, bins })
+}
+
+struct Banded {
+    directions: usize,
+    gates: usize,
+    channels: usize,
+    kernel: usize,
+    bins: usize,
+}
+
+impl Banded {
+    /// Calls `f(where it stands in u, where in the matrix)` for every run of `channels` numbers.
+    fn for_each(&self, mut f: impl FnMut(usize, usize)) {
+        let Self { directions, gates, channels, kernel, bins } = *self;
+        for gate in 0..directions * gates {
+            for bin in 0..bins {
+                for channel in 0..channels {
+                    for k in 0..kernel {
+                        let other = (bin + k).wrapping_sub((kernel - 1) / 2);
+                        if other < bins {
+                            let from = ((gate * channels + channel) * kernel + k) * channels;
+                            f(from, (((gate * bins + bin) * channels + channel) * bins + other) * channels);
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    fn spread<T: WithDType>(&self, u: &[T]) -> Vec<T> {
+        let side = self.bins * self.channels;
+        let mut r = vec![T::zero(); self.directions * self.gates * side * side];
+        self.for_each(|from, to| r[to..to + self.channels].copy_from_slice(&u[from..from + self.channels]));
+        r
+    }
+
+    fn gather<T: WithDType>(&self, dr: &[T]) -> Vec<T> {
+        let mut du = vec![T::zero(); self.directions * self.gates * self.channels * self.kernel * self.channels];
+        self.for_each(|to, from| {
+            du[to..to + self.channels].iter_mut().zip(&dr[from..]).for_each(|(du, dr)| *du += *dr);
+        });
+        du
+    }
+}
+
+impl CustomOp1 for Banded {
+    fn name(&self) -> &'static str {
+        "banded"
+    }
+
+    fn cpu_fwd(&self, u: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
+        let side = self.bins * self.channels;
+        let r = match u {
+            CpuStorage::F32(_) => CpuStorage::F32(self.spread(op::slice(u, layout)?)),
+            CpuStorage::F64(_) => CpuStorage::F64(self.spread(op::slice(u, layout)?)),
+            _ => bail!("banded: only f32 and f64"),
+        };
+        Ok((r, (self.directions, self.gates * side, side).into()))
+    }
+
+    fn bwd(&self, u: &Tensor, _r: &Tensor, dr: &Tensor) -> Result<Option<Tensor>> {
+        let dr = dr.contiguous()?;
+        Ok(Some(match u.dtype() {
+            DType::F64 => op::from_vec(op::with_slice::<f64, _>(&dr, |dr| self.gather(dr))?, u.shape())?,
+            _ => op::from_vec(op::with_slice::<f32, _>(&dr, |dr| self.gather(dr))?, u.shape())?,
+        }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lengths::Lengths;
+    use crate::nn::patches::{Axis, patches};
+    use candle_core::{Device, Var};
+
+    /// A product with the matrix is the convolution that patches and a product with the kernel make.
+    #[test]
+    fn is_the_convolution() -> Result<()> {
+        let (bins, channels, gates) = (5, 2, 3);
+        for kernel in [1, 2, 3, 4] {
+            let numbers = |n: usize, k: f64| (0..n).map(|i| (i as f64 * k).sin()).collect::<Vec<_>>();
+            let shape = (1, gates * channels, kernel * channels);
+            let u = Tensor::from_vec(numbers(gates * channels * kernel * channels, 0.7), shape, &Device::Cpu)?;
+            let h = Tensor::from_vec(numbers(bins * channels, 1.3), (1, bins * channels), &Device::Cpu)?;
+            let ours = h.matmul(&banded(&u, kernel, bins)?.squeeze(0)?.t()?)?;
+            let axis = |kernel| Axis { kernel, stride: 1 };
+            let (x, _) = patches(&h, &Lengths::new(&[1]), channels, axis(1), axis(kernel))?;
+            let theirs = x.reshape((bins, kernel * channels))?.matmul(&u.squeeze(0)?.t()?)?;
+            // `[bins, gates, channels]` to `[gates, bins, channels]`.
+            let theirs = theirs.reshape((bins, gates, channels))?.transpose(0, 1)?.contiguous()?.reshape(((), 1))?;
+            let difference = (ours.reshape(((), 1))? - theirs)?.abs()?.max(0)?.to_vec1::<f64>()?;
+            assert!(difference[0] < 1e-12, "{kernel}: {difference:?}");
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn gradients_of_all_places_are_added() -> Result<()> {
+        let u = Var::from_tensor(&Tensor::ones((1, 1, 3), DType::F64, &Device::Cpu)?)?;
+        let gradients = banded(&u, 3, 4)?.sum_all()?.backward()?;
+        // The middle of the kernel stands in all four rows, each side in three.
+        let gradient = gradients.get(&u).map(|g| g.flatten_all()?.to_vec1::<f64>()).transpose()?;
+        assert_eq!(gradient, Some(vec![3.0, 4.0, 3.0]));
+        Ok(())
+    }
+}

@@ -92,6 +92,7 @@ fn every_cell_has_a_row_with_its_gates_and_states() -> Outcome {
         let row = format!("| `{}` | {} | {} | {aux} ", spec.name, spec.gates.join(" "), spec.states.join(" "));
         assert!(page.contains(row.trim_end()), "{row}");
     }
+    assert!(page.contains("| `mlstm` |"));
     Ok(())
 }
 

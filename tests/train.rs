@@ -2,7 +2,7 @@
 #![forbid(unsafe_code)]
 
 use crate::support::{Place, TINY, data, tiny_model, tiny_run};
-use formant::nn::recurrent::CellKind;
+use formant::model::LayerCell;
 use serde_json::Value;
 
 fn words<'a>(data: &'a str, out: &'a str, more: &[&'a str]) -> Vec<&'a str> {
@@ -72,10 +72,10 @@ fn the_same_words_give_the_same_bytes_and_another_seed_others() {
 #[test]
 fn every_cell_trains_and_its_model_works() {
     let (place, data) = (Place::new(), data("tiny"));
-    for kind in CellKind::ALL {
-        let name = kind.spec().name;
+    for cell in LayerCell::all() {
+        let name = cell.name();
         // A cell that slides over the mel axis needs it, and hands on to one that does not.
-        let (layers, stack) = match kind.spec().slides {
+        let (layers, stack) = match cell.slides() {
             true => (format!("[{{cell=\"{name}\",hidden=3}},{{hidden=32,heads=2,subsample=3}}]"), "features.stack=1"),
             false => {
                 (format!("[{{cell=\"{name}\",hidden=32}},{{cell=\"{name}\",hidden=32,heads=2}}]"), "features.stack=3")

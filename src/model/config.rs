@@ -1,6 +1,7 @@
 //! What a network looks like, as recipes and model files write it.
 #![forbid(unsafe_code)]
 
+use super::cell::LayerCell;
 use super::parameters::Parameter;
 use crate::error::{Error, Result};
 use crate::features::FrontEnd;
@@ -71,7 +72,7 @@ pub enum Skip {
 #[serde(default, deny_unknown_fields)]
 pub struct LayerConfig {
     /// The cell.
-    pub cell: CellKind,
+    pub cell: LayerCell,
     /// Units of one direction; of a cell that slides over the mel axis, channels.
     pub hidden: usize,
     /// Bins that W and R of such a cell look at.
@@ -102,7 +103,7 @@ pub struct LayerConfig {
 impl Default for LayerConfig {
     fn default() -> Self {
         Self {
-            cell: CellKind::Lstm,
+            cell: LayerCell::Recurrent(CellKind::Lstm),
             hidden: 250,
             kernel: 3,
             bidirectional: true,
@@ -120,11 +121,6 @@ impl Default for LayerConfig {
 }
 
 impl LayerConfig {
-    /// Whether W and R slide over the mel axis.
-    pub fn slides(&self) -> bool {
-        self.cell.spec().slides
-    }
-
     /// 1 or 2.
     pub fn directions(&self) -> usize {
         1 + usize::from(self.bidirectional)
@@ -197,13 +193,13 @@ impl ModelConfig {
             ),
             (layers.iter().all(|l| (1..=32).contains(&l.kernel)), "the kernel of a layer must lie between 1 and 32"),
             (
-                layers.iter().all(|l| !l.slides() || l.subsample == 1 && l.heads == 1),
+                layers.iter().all(|l| !l.cell.slides() || l.subsample == 1 && l.heads == 1),
                 "a layer that slides over the mel axis can neither subsample nor have heads",
             ),
             (layers.iter().all(|l| (1..=8).contains(&l.subsample)), "subsample must lie between 1 and 8"),
             (convolutions.len() <= 16, "there must be at most 16 convolutions"),
             (
-                front.is_plain() || convolutions.is_empty() && !layers.iter().any(LayerConfig::slides),
+                front.is_plain() || convolutions.is_empty() && !layers.iter().any(|l| l.cell.slides()),
                 "convolutions need features.stack = 1, features.deltas = 0 and features.energy = false",
             ),
             (convolutions.iter().all(|c| (1..=1024).contains(&c.channels)), "channels must lie between 1 and 1024"),

@@ -57,7 +57,7 @@ struct Header {
 }
 
 fn gates(config: &ModelConfig) -> Vec<Vec<String>> {
-    config.layers.iter().map(|l| l.cell.spec().gates.iter().map(|g| (*g).to_owned()).collect()).collect()
+    config.layers.iter().map(|l| l.cell.gates().iter().map(|g| (*g).to_owned()).collect()).collect()
 }
 
 /// A tensor about to be written.

@@ -3,12 +3,14 @@
 #![forbid(unsafe_code)]
 
 mod card;
+mod cell;
 mod config;
 mod file;
 mod network;
 mod parameters;
 
 pub use card::{Card, Measured, Origin};
+pub use cell::LayerCell;
 pub use config::{ConvolutionConfig, LayerConfig, Merge, ModelConfig, Skip};
 pub use file::Storage;
 pub use network::{Logits, Mode, Network};

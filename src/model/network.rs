@@ -1,6 +1,7 @@
 //! The network: convolutions, recurrent layers and a linear one, from packed features to packed logits.
 #![forbid(unsafe_code)]
 
+use super::cell::LayerCell;
 use super::config::{ConvolutionConfig, LayerConfig, Merge, ModelConfig, Skip};
 use super::parameters::{Parameter, Row, Start};
 use crate::error::Result;
@@ -9,11 +10,12 @@ use crate::lengths::Lengths;
 use crate::nn::banded::banded;
 use crate::nn::dropout::{dropout, variational_dropout};
 use crate::nn::linear::linear;
+use crate::nn::mlstm::mlstm;
 use crate::nn::noise::weight_noise;
 use crate::nn::norm::layer_norm;
 use crate::nn::params::Params;
 use crate::nn::patches::{Axis, patches, subsample};
-use crate::nn::recurrent::{Inputs, recurrent};
+use crate::nn::recurrent::{CellKind, Inputs, recurrent};
 use crate::nn::relu::relu;
 use crate::nn::skip::{highway, residual};
 use crate::rng::Rng;
@@ -150,31 +152,39 @@ impl Pass<'_> {
         let bins = Axis { kernel: layer.kernel, stride: 1 };
         let (x, _) = patches(x, &self.lengths, row.channels, Axis { kernel: 1, stride: 1 }, bins)?;
         let a = self.affine(&x.reshape((self.lengths.rows() * row.bins, layer.kernel * row.channels))?, name)?;
-        let gates = layer.directions() * layer.cell.spec().gates.len();
+        let gates = layer.directions() * layer.cell.gates().len();
         let a = a.reshape((self.lengths.rows(), row.bins, gates, layer.hidden))?.transpose(1, 2)?.contiguous()?;
         Ok(a.reshape((self.lengths.rows(), gates * row.bins * layer.hidden))?)
+    }
+
+    /// `a` is the input part of every gate.
+    fn cell(&mut self, name: &str, layer: &LayerConfig, kind: CellKind, a: &Tensor, row: Row) -> Result<Tensor> {
+        let (spec, mut r, mut aux) = (kind.spec(), None, None);
+        if spec.rows_of_r() > 0 {
+            let weights = self.weight(&format!("{name}.r"))?;
+            let weights = self.dropout(weights, layer.weight_dropout, false)?;
+            r = Some(if spec.slides { banded(&weights, layer.kernel, row.bins)? } else { weights });
+        }
+        if !spec.aux.is_empty() {
+            aux = Some(self.weight(&format!("{name}.aux"))?);
+        }
+        let inputs = Inputs { a, r: r.as_ref(), aux: aux.as_ref() };
+        Ok(recurrent(kind, layer.directions(), inputs, &self.lengths)?)
     }
 
     /// A layer over rows of this kind, after subsampling.
     fn recurrent(&mut self, name: &str, layer: &LayerConfig, row: Row) -> Result<()> {
         let (x, lengths) = subsample(&self.x, &self.lengths, layer.subsample)?;
         self.lengths = lengths;
-        let a = if layer.slides() { self.slide(name, layer, &x, row)? } else { self.affine(&x, name)? };
-        let (spec, mut r, mut aux) = (layer.cell.spec(), None, None);
-        if spec.rows_of_r() > 0 {
-            let weights = self.weight(&format!("{name}.r"))?;
-            let weights = self.dropout(weights, layer.weight_dropout, false)?;
-            r = Some(if layer.slides() { banded(&weights, layer.kernel, row.bins)? } else { weights });
-        }
-        if !spec.aux.is_empty() {
-            aux = Some(self.weight(&format!("{name}.aux"))?);
-        }
-        let inputs = Inputs { a: &a, r: r.as_ref(), aux: aux.as_ref() };
-        let mut y = recurrent(layer.cell, layer.directions(), inputs, &self.lengths)?;
+        let a = if layer.cell.slides() { self.slide(name, layer, &x, row)? } else { self.affine(&x, name)? };
+        let mut y = match layer.cell {
+            LayerCell::Recurrent(kind) => self.cell(name, layer, kind, &a, row)?,
+            LayerCell::Mlstm => mlstm(&a, layer.directions(), layer.hidden, layer.heads, &self.lengths)?,
+        };
         let units = layer.units(row);
         if layer.bidirectional && layer.merge == Merge::Sum {
             y = (y.narrow(1, 0, units)? + y.narrow(1, units, units)?)?;
-        } else if layer.bidirectional && layer.slides() {
+        } else if layer.bidirectional && layer.cell.slides() {
             // `[directions, bins, channels]` to `[bins, directions, channels]`.
             let y4 = y.reshape((self.lengths.rows(), 2, row.bins, layer.hidden))?;
             y = y4.transpose(1, 2)?.contiguous()?.reshape((self.lengths.rows(), 2 * units))?;

@@ -1,7 +1,10 @@
 //! Which trainable tensors a network has: their names, shapes, and values before training.
 #![forbid(unsafe_code)]
 
+use super::cell::LayerCell;
 use super::config::{ConvolutionConfig, LayerConfig, Merge, ModelConfig, Skip};
+use crate::nn::mlstm;
+use crate::nn::recurrent::cells::Spec;
 
 /// What a parameter is before training: each number drawn uniformly between two bounds. `[.., blocks, block]` has bounds
 /// for each block, over and over.
@@ -64,12 +67,12 @@ impl ConvolutionConfig {
 impl LayerConfig {
     /// Units of one direction, all bins together.
     pub fn units(&self, input: Row) -> usize {
-        if self.slides() { input.bins * self.hidden } else { self.hidden }
+        if self.cell.slides() { input.bins * self.hidden } else { self.hidden }
     }
 
     fn output(&self, input: Row) -> Row {
         let parts = if self.merge == Merge::Concat { self.directions() } else { 1 };
-        let bins = if self.slides() { input.bins } else { 1 };
+        let bins = if self.cell.slides() { input.bins } else { 1 };
         Row { bins, channels: parts * self.hidden }
     }
 }
@@ -95,6 +98,7 @@ impl ModelConfig {
     /// | `layers.N.w`, `.b` | `[D G H, F]`, `[D G H]` |
     /// | `layers.N.r` | `[D, R H, H / heads]`, of the R gates that have a recurrent part |
     /// | `layers.N.aux` | `[D, A, H]`, of a cell with A further parameters a unit |
+    /// | `layers.N.w`, `.b` of an mLSTM | `[D (4 H + 2 heads), F]`, `[D (4 H + 2 heads)]` |
     /// | the same of a cell that slides | `[D G C, K F]`, `[D G C]`, `[D, R C, K C]`, `[D, A, bins C]` |
     /// | `.norm.w`, `.norm.b` of either | `[F]` |
     /// | `layers.N.skip.w`, `.b` of a highway | `[F, F]`, `[F]` |
@@ -147,9 +151,24 @@ impl List {
     }
 
     fn recurrent(&mut self, name: &str, layer: &LayerConfig, input: Row) {
-        let (directions, spec, hidden) = (layer.directions(), layer.cell.spec(), layer.hidden);
+        match layer.cell {
+            LayerCell::Recurrent(kind) => self.cell(name, layer, kind.spec(), input),
+            LayerCell::Mlstm => self.mlstm(name, layer, input),
+        }
+        let width = layer.output(input).width();
+        if layer.skip == Skip::Highway {
+            // Nearly closed at first: the input goes by.
+            self.affine(&format!("{name}.skip"), width, input.width(), -1.0);
+        }
+        if layer.layer_norm {
+            self.norm(name, width);
+        }
+    }
+
+    fn cell(&mut self, name: &str, layer: &LayerConfig, spec: &Spec, input: Row) {
+        let (directions, hidden) = (layer.directions(), layer.hidden);
         // Numbers that a unit sees of the frame, and of the other units.
-        let (seen, heard) = match layer.slides() {
+        let (seen, heard) = match spec.slides {
             true => (layer.kernel * input.channels, layer.kernel * hidden),
             false => (input.width(), hidden / layer.heads),
         };
@@ -164,13 +183,15 @@ impl List {
             let (bounds, block) = (spec.aux.iter().map(|aux| (aux.low, aux.high)).collect(), layer.units(input));
             self.add(format!("{name}.aux"), &[directions, spec.aux.len(), block], Start { bounds, block });
         }
-        let width = layer.output(input).width();
-        if layer.skip == Skip::Highway {
-            // Nearly closed at first: the input goes by.
-            self.affine(&format!("{name}.skip"), width, input.width(), -1.0);
-        }
-        if layer.layer_norm {
-            self.norm(name, width);
-        }
+    }
+
+    /// Forget gates begin nearly open, as the paper's do.
+    fn mlstm(&mut self, name: &str, layer: &LayerConfig, input: Row) {
+        let (limit, heads) = (1.0 / (layer.hidden as f32).sqrt(), layer.heads);
+        let rows = layer.directions() * mlstm::columns(layer.hidden, heads);
+        let blocks = [((-limit, limit), 4 * layer.hidden), ((-0.1, 0.1), heads), ((3.0, 6.0), heads)];
+        let bounds = blocks.into_iter().flat_map(|(bounds, count)| std::iter::repeat_n(bounds, count)).collect();
+        self.add(format!("{name}.w"), &[rows, input.width()], Start::uniform(limit));
+        self.add(format!("{name}.b"), &[rows], Start { bounds, block: 1 });
     }
 }

@@ -6,6 +6,7 @@ pub mod banded;
 pub mod dropout;
 pub mod linear;
 pub mod memory;
+pub mod mlstm;
 pub mod noise;
 pub mod norm;
 pub mod op;

@@ -80,11 +80,11 @@ fn describe_layer(layer: &LayerConfig) -> String {
         (true, Merge::Sum) => "both directions added",
         (false, _) => "forward",
     };
-    let units = match layer.slides() {
+    let units = match layer.cell.slides() {
         true => format!("{} channels, {} bins at a time", layer.hidden, layer.kernel),
         false => format!("{} units", layer.hidden),
     };
-    let mut text = format!("{}, {units}, {direction}", layer.cell.spec().name);
+    let mut text = format!("{}, {units}, {direction}", layer.cell.name());
     if layer.heads > 1 {
         text.push_str(&format!(", {} heads", layer.heads));
     }

@@ -195,6 +195,23 @@ impl Stack {
         Some([one("")?, one("_reverse")?].concat())
     }
 
+    /// A projection's matrix `[P, H]` lies below R `[G H, P]`, transposed, in each direction.
+    fn recurrent_weights(&self, from: &BTreeMap<String, Weight>, layer: usize) -> Outcome<Vec<f64>> {
+        let r = self.take(from, "weight_hh", layer).ok_or("no r")?;
+        let Some(projection) = self.take(from, "weight_hr", layer) else { return Ok(r) };
+        let mut both = Vec::new();
+        for (r, p) in r.chunks(r.len() / 2).zip(projection.chunks(projection.len() / 2)) {
+            both.extend(r);
+            both.extend((0..self.hidden_size).flat_map(|unit| p.iter().skip(unit).step_by(self.hidden_size)));
+        }
+        Ok(both)
+    }
+
+    /// Numbers of one direction of the output.
+    fn outputs(&self) -> usize {
+        self.output[0][0].len() / 2
+    }
+
     /// PyTorch has two biases. They are added, but for the GRU's last gate, whose second one is reset with the recurrent
     /// part: a parameter beside the matrices. Its gradient stands where the value does, and that of a sum in the first.
     fn parameters(&self, kind: CellKind, layer: usize, gradients: bool) -> Outcome<Parameters<Vec<f64>>> {
@@ -208,17 +225,17 @@ impl Stack {
             *b += if gradients || apart(row) { 0.0 } else { *second };
         }
         let aux = (!aux.is_empty()).then_some(aux);
-        Ok(Parameters { w: take("weight_ih").ok_or("no w")?, b, r: take("weight_hh").ok_or("no r")?, aux })
+        Ok(Parameters { w: take("weight_ih").ok_or("no w")?, b, r: self.recurrent_weights(from, layer)?, aux })
     }
 
     fn variables(&self, kind: CellKind, layer: usize, dtype: DType) -> Outcome<Parameters<Var>> {
         let (hidden, gates) = (self.hidden_size, kind.spec().gates.len());
-        let columns = if layer == 0 { self.input_size } else { 2 * hidden };
+        let columns = if layer == 0 { self.input_size } else { 2 * self.outputs() };
         let Parameters { w, b, r, aux } = self.parameters(kind, layer, false)?;
         Ok(Parameters {
             w: variable(w, (2 * gates * hidden, columns), dtype)?,
             b: variable(b, 2 * gates * hidden, dtype)?,
-            r: variable(r, (2, gates * hidden, hidden), dtype)?,
+            r: variable(r.clone(), (2, r.len() / 2 / self.outputs(), self.outputs()), dtype)?,
             aux: aux.map(|aux| variable(aux, (2, 1, hidden), dtype)).transpose()?,
         })
     }
@@ -227,7 +244,7 @@ impl Stack {
 fn stack_is(kind: CellKind, file: &str) -> Outcome {
     let stack: Stack = read_json(file)?;
     let lengths = Lengths::new(&stack.lengths);
-    let columns = 2 * stack.hidden_size;
+    let columns = 2 * stack.outputs();
     for (dtype, tolerance) in PATHS {
         let what = |part: &str| format!("{kind:?}, {dtype:?}, {part}");
         let input = variable(pack(&stack.input, &lengths), (lengths.rows(), stack.input_size), dtype)?;
@@ -263,6 +280,11 @@ fn stack_is(kind: CellKind, file: &str) -> Outcome {
 #[test]
 fn lstm_is_pytorchs() -> Outcome {
     stack_is(CellKind::Lstm, "lstm.json")
+}
+
+#[test]
+fn projected_lstm_is_pytorchs() -> Outcome {
+    stack_is(CellKind::Lstm, "lstmp.json")
 }
 
 #[test]

@@ -75,12 +75,13 @@ fn every_cell_trains_and_its_model_works() {
     for cell in LayerCell::all() {
         let name = cell.name();
         // A cell that slides over the mel axis needs it, and hands on to one that does not.
-        let (layers, stack) = match cell.slides() {
-            true => (format!("[{{cell=\"{name}\",hidden=3}},{{hidden=32,heads=2,subsample=3}}]"), "features.stack=1"),
-            false => {
-                (format!("[{{cell=\"{name}\",hidden=32}},{{cell=\"{name}\",hidden=32,heads=2}}]"), "features.stack=3")
-            }
+        let first = format!("cell=\"{name}\",hidden={}", if cell.slides() { 3 } else { 32 });
+        let first = if cell.projects() { format!("{first},projection=12") } else { first };
+        let (second, stack) = match cell.slides() {
+            true => ("hidden=32,heads=2,subsample=3".to_owned(), "features.stack=1"),
+            false => (format!("cell=\"{name}\",hidden=32,heads=2"), "features.stack=3"),
         };
+        let layers = format!("[{{{first}}},{{{second}}}]");
         let layers = format!("model.layers={layers}");
         let sets = ["--set", &layers, "--set", stack, "--set", "train.epochs=8", "--set", "train.learning_rate=5e-3"];
         place.run(&words(&data, name, &sets)).ends(0);

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Recurrent layers in float64, forward and backward, for tests/golden/{lstm,gru,elman,slstm}.json.
+"""Recurrent layers in float64, forward and backward, for tests/golden/{lstm,lstmp,gru,elman,slstm}.json.
 
     pip install torch numpy
     python scripts/golden/recurrent.py [--out tests/golden]
@@ -28,9 +28,9 @@ INPUT, LAYERS, LENGTHS = 5, 2, [9, 6, 6, 1]
 class Packed(torch.nn.Module):
     """One of PyTorch's own layers."""
 
-    def __init__(self, kind, hidden):
+    def __init__(self, kind, hidden, **more):
         super().__init__()
-        self.rnn = kind(INPUT, hidden, LAYERS, bidirectional=True).double()
+        self.rnn = kind(INPUT, hidden, LAYERS, bidirectional=True, **more).double()
 
     def forward(self, x):
         packed = pack_padded_sequence(x, torch.tensor(LENGTHS), enforce_sorted=False)
@@ -76,6 +76,7 @@ class Slstm(torch.nn.Module):
 
 NETS = {
     "lstm": (7, lambda h: Packed(torch.nn.LSTM, h)),
+    "lstmp": (4, lambda h: Packed(torch.nn.LSTM, h, proj_size=3)),
     "gru": (4, lambda h: Packed(torch.nn.GRU, h)),
     "elman": (4, lambda h: Packed(torch.nn.RNN, h)),
     "slstm": (4, Slstm),
@@ -95,8 +96,8 @@ def golden(hidden, make):
             p.copy_((random(rng, *p.shape) * 0.5))
     frames, batch = max(LENGTHS), len(LENGTHS)
     x = random(rng, frames, batch, INPUT).requires_grad_()
-    weighting = random(rng, frames, batch, 2 * hidden)
     y = net(x)
+    weighting = random(rng, *y.shape)
     (y * weighting).sum().backward()
     for b, n in enumerate(LENGTHS):
         assert not y[n:, b].any() and not x.grad[n:, b].any()

@@ -36,6 +36,11 @@ impl LayerCell {
         }
     }
 
+    /// Whether the output may be projected before R sees it.
+    pub fn projects(self) -> bool {
+        matches!(self, Self::Recurrent(kind) if kind.spec().projects)
+    }
+
     /// Whether W and R slide over the mel axis.
     pub fn slides(self) -> bool {
         matches!(self, Self::Recurrent(kind) if kind.spec().slides)

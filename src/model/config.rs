@@ -75,6 +75,9 @@ pub struct LayerConfig {
     pub cell: LayerCell,
     /// Units of one direction; of a cell that slides over the mel axis, channels.
     pub hidden: usize,
+    /// Numbers that the output of each direction is projected to before the next frame and the next layer see it; 0: it
+    /// is not projected (LSTMP, Sak et al. 2014).
+    pub projection: usize,
     /// Bins that W and R of such a cell look at.
     pub kernel: usize,
     /// Whether a second direction runs backward in time.
@@ -105,6 +108,7 @@ impl Default for LayerConfig {
         Self {
             cell: LayerCell::Recurrent(CellKind::Lstm),
             hidden: 250,
+            projection: 0,
             kernel: 3,
             bidirectional: true,
             merge: Merge::Concat,
@@ -190,6 +194,11 @@ impl ModelConfig {
             (
                 layers.iter().all(|l| l.heads >= 1 && l.hidden.is_multiple_of(l.heads)),
                 "hidden must be a multiple of heads",
+            ),
+            (layers.iter().all(|l| l.projection <= 16384), "projection must lie between 0 and 16384"),
+            (
+                layers.iter().all(|l| l.projection == 0 || l.cell.projects() && l.heads == 1),
+                "a projection needs an LSTM, sLSTM or Elman cell without heads",
             ),
             (layers.iter().all(|l| (1..=32).contains(&l.kernel)), "the kernel of a layer must lie between 1 and 32"),
             (

@@ -181,7 +181,7 @@ impl Pass<'_> {
             LayerCell::Recurrent(kind) => self.cell(name, layer, kind, &a, row)?,
             LayerCell::Mlstm => mlstm(&a, layer.directions(), layer.hidden, layer.heads, &self.lengths)?,
         };
-        let units = layer.units(row);
+        let units = layer.outputs(row);
         if layer.bidirectional && layer.merge == Merge::Sum {
             y = (y.narrow(1, 0, units)? + y.narrow(1, units, units)?)?;
         } else if layer.bidirectional && layer.cell.slides() {

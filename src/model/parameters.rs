@@ -70,10 +70,15 @@ impl LayerConfig {
         if self.cell.slides() { input.bins * self.hidden } else { self.hidden }
     }
 
+    /// Numbers of one direction of the output.
+    pub fn outputs(&self, input: Row) -> usize {
+        if self.projection > 0 { self.projection } else { self.units(input) }
+    }
+
     fn output(&self, input: Row) -> Row {
         let parts = if self.merge == Merge::Concat { self.directions() } else { 1 };
         let bins = if self.cell.slides() { input.bins } else { 1 };
-        Row { bins, channels: parts * self.hidden }
+        Row { bins, channels: parts * self.outputs(input) / bins }
     }
 }
 
@@ -97,6 +102,7 @@ impl ModelConfig {
     /// | `convolutions.N.w`, `.b` | `[channels, frames bins channels]` (the kernel's), `[channels]` |
     /// | `layers.N.w`, `.b` | `[D G H, F]`, `[D G H]` |
     /// | `layers.N.r` | `[D, R H, H / heads]`, of the R gates that have a recurrent part |
+    /// | the same with a projection | `[D, (R + 1) H, P]`: its matrix, transposed, below those of the gates |
     /// | `layers.N.aux` | `[D, A, H]`, of a cell with A further parameters a unit |
     /// | `layers.N.w`, `.b` of an mLSTM | `[D (4 H + 2 heads), F]`, `[D (4 H + 2 heads)]` |
     /// | the same of a cell that slides | `[D G C, K F]`, `[D G C]`, `[D, R C, K C]`, `[D, A, bins C]` |
@@ -170,14 +176,15 @@ impl List {
         // Numbers that a unit sees of the frame, and of the other units.
         let (seen, heard) = match spec.slides {
             true => (layer.kernel * input.channels, layer.kernel * hidden),
-            false => (input.width(), hidden / layer.heads),
+            false => (input.width(), layer.outputs(input) / layer.heads),
         };
         let (limit, rows) = (1.0 / (hidden as f32).sqrt(), directions * spec.gates.len() * hidden);
         let biases = spec.bias[..spec.gates.len()].iter().map(|b| (b - limit, b + limit)).collect();
         self.add(format!("{name}.w"), &[rows, seen], Start::uniform(limit));
         self.add(format!("{name}.b"), &[rows], Start { bounds: biases, block: hidden });
         if spec.rows_of_r() > 0 {
-            self.add(format!("{name}.r"), &[directions, spec.rows_of_r() * hidden, heard], Start::uniform(limit));
+            let groups = spec.rows_of_r() + usize::from(layer.projection > 0);
+            self.add(format!("{name}.r"), &[directions, groups * hidden, heard], Start::uniform(limit));
         }
         if !spec.aux.is_empty() {
             let (bounds, block) = (spec.aux.iter().map(|aux| (aux.low, aux.high)).collect(), layer.units(input));

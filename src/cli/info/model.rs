@@ -85,6 +85,9 @@ fn describe_layer(layer: &LayerConfig) -> String {
         false => format!("{} units", layer.hidden),
     };
     let mut text = format!("{}, {units}, {direction}", layer.cell.name());
+    if layer.projection > 0 {
+        text.push_str(&format!(", projected to {}", layer.projection));
+    }
     if layer.heads > 1 {
         text.push_str(&format!(", {} heads", layer.heads));
     }

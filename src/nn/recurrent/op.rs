@@ -14,7 +14,8 @@ use std::sync::OnceLock;
 pub struct Inputs<'a> {
     /// `[N, D G H]`: the input part of every gate, `x W^T + b`; G is the cell's number of gates.
     pub a: &'a Tensor,
-    /// `[D, R H, H / heads]`: recurrent weights of the R gates that have some; nothing for a cell without.
+    /// `[D, R H, H / heads]`: recurrent weights of the R gates that have some; nothing for a cell without. With a
+    /// projection to P, `[D, (R + 1) H, P]`: the last H rows are its matrix, transposed.
     pub r: Option<&'a Tensor>,
     /// `[D, A, H]`: the cell's A further parameters of each unit; nothing for a cell without.
     pub aux: Option<&'a Tensor>,
@@ -22,7 +23,7 @@ pub struct Inputs<'a> {
 
 /// Runs a recurrent layer of `directions` (1 or 2) over a packed batch.
 ///
-/// Returns `[N, D H]`, the forward direction's half first. The state of every utterance starts anew, in the backward
+/// Returns `[N, D H]`, or `[N, D P]`, the forward direction's half first. The state of every utterance starts anew, in the backward
 /// direction at its own last frame.
 ///
 /// # Errors
@@ -30,12 +31,24 @@ pub struct Inputs<'a> {
 pub fn recurrent(kind: CellKind, directions: usize, x: Inputs<'_>, lengths: &Lengths) -> Result<Tensor> {
     let spec = kind.spec();
     let hidden = x.a.dim(1)? / (directions * spec.gates.len()).max(1);
-    let head = x.r.map_or(Ok(hidden), |r| r.dim(2))?;
+    let (rows, seen) = x.r.map_or(Ok((0, hidden)), |r| Ok::<_, candle_core::Error>((r.dim(1)?, r.dim(2)?)))?;
+    // One group of rows more than the cell's gates have is a projection's.
+    let projects = spec.projects && rows == (spec.rows_of_r() + 1) * hidden;
+    let (projection, heads) = if projects { (seen, 1) } else { (0, hidden.checked_div(seen).unwrap_or(1).max(1)) };
     // candle's operation takes three tensors; a missing one is no number long.
     let missing = Tensor::zeros(0, x.a.dtype(), x.a.device())?;
     let (r, aux) = (x.r.unwrap_or(&missing).contiguous()?, x.aux.unwrap_or(&missing).contiguous()?);
     let keep = [x.a, &r, &aux].iter().any(|t| t.track_op());
-    let op = Recurrent { kind, lengths: lengths.clone(), directions, hidden, head, keep, saved: OnceLock::new() };
+    let op = Recurrent {
+        kind,
+        lengths: lengths.clone(),
+        directions,
+        hidden,
+        projection,
+        heads,
+        keep,
+        saved: OnceLock::new(),
+    };
     op.check(x)?;
     x.a.contiguous()?.apply_op3(&r, &aux, op)
 }
@@ -45,7 +58,8 @@ struct Recurrent {
     lengths: Lengths,
     directions: usize,
     hidden: usize,
-    head: usize,
+    projection: usize,
+    heads: usize,
     /// Whether a backward pass may follow.
     keep: bool,
     saved: OnceLock<cpu::Saved>,
@@ -57,20 +71,20 @@ impl Recurrent {
     }
 
     fn problem(&self) -> Problem<'_> {
-        let heads = self.hidden.checked_div(self.head).unwrap_or(1).max(1);
-        Problem { lengths: &self.lengths, directions: self.directions, hidden: self.hidden, heads }
+        let Self { directions, hidden, projection, heads, .. } = *self;
+        Problem { lengths: &self.lengths, directions, hidden, projection, heads }
     }
 
     fn check(&self, x: Inputs<'_>) -> Result<()> {
-        let (spec, hidden) = (self.spec(), self.hidden);
+        let (spec, hidden, problem) = (self.spec(), self.hidden, self.problem());
         let expected = |count: usize, shape: [usize; 3]| (count > 0).then(|| shape.to_vec());
         let shapes = [
             (Some(x.a), Some(vec![self.lengths.rows(), self.directions * spec.gates.len() * hidden])),
-            (x.r, expected(spec.rows_of_r(), [self.directions, spec.rows_of_r() * hidden, self.head])),
+            (x.r, expected(spec.rows_of_r(), [self.directions, problem.groups(spec) * hidden, problem.seen()])),
             (x.aux, expected(spec.aux.len(), [self.directions, spec.aux.len(), hidden])),
         ];
         let fits = shapes.iter().all(|(tensor, shape)| tensor.map(Tensor::dims) == shape.as_deref());
-        let parted = self.head > 0 && hidden.is_multiple_of(self.head);
+        let parted = hidden.is_multiple_of(self.heads);
         if !fits || !parted || !(1..=2).contains(&self.directions) {
             let dims = shapes.map(|(tensor, _)| tensor.map(Tensor::dims).unwrap_or_default().to_vec());
             let (name, rows) = (spec.name, self.lengths.rows());
@@ -94,7 +108,7 @@ impl CustomOp3 for Recurrent {
         aux: &CpuStorage,
         lx: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
-        let shape = Shape::from((self.lengths.rows(), self.directions * self.hidden));
+        let shape = Shape::from((self.lengths.rows(), self.directions * self.problem().output()));
         let y = match a {
             CpuStorage::F32(_) => {
                 let x = cpu::Input { a: op::slice(a, la)?, r: op::slice(r, lr)?, aux: op::slice(aux, lx)? };

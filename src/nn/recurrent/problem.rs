@@ -13,6 +13,8 @@ pub struct Problem<'a> {
     pub directions: usize,
     /// Units of one direction, H.
     pub hidden: usize,
+    /// Numbers that the output is projected to before R sees it, P; 0: it is not.
+    pub projection: usize,
     /// Groups of neighbouring units that hear only each other through R: it is block-diagonal, `[D, G H, H / heads]`.
     pub heads: usize,
 }
@@ -23,9 +25,25 @@ impl Problem<'_> {
         self.hidden / self.heads
     }
 
+    /// Numbers of one direction of the output.
+    pub fn output(&self) -> usize {
+        if self.projection > 0 { self.projection } else { self.hidden }
+    }
+
+    /// Numbers that a unit sees through R: the columns of R.
+    pub fn seen(&self) -> usize {
+        self.output() / self.heads
+    }
+
+    /// Groups of H rows in `r`: a projection's matrix, transposed, is the last of them.
+    pub fn groups(&self, spec: &Spec) -> usize {
+        spec.rows_of_r() + usize::from(self.projection > 0)
+    }
+
     /// Numbers of `a`, of `r`, of `aux`, and of the output.
     pub fn sizes(&self, spec: &Spec) -> [usize; 4] {
         let (rows, units) = (self.lengths.rows(), self.directions * self.hidden);
-        [rows * units * spec.gates.len(), units * spec.rows_of_r() * self.head(), units * spec.aux.len(), rows * units]
+        let r = units * self.groups(spec) * self.seen();
+        [rows * units * spec.gates.len(), r, units * spec.aux.len(), rows * self.directions * self.output()]
     }
 }

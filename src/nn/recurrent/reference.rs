@@ -10,7 +10,7 @@ use super::problem::Problem;
 pub struct Input<'a> {
     /// `[N, D G H]`.
     pub a: &'a [f64],
-    /// `[D, G H, H / heads]`, only the gates that have a recurrent part.
+    /// `[D, G H, H / heads]`, only the gates that have a recurrent part; with a projection to P, `[D, (G + 1) H, P]`.
     pub r: &'a [f64],
     /// `[D, A, H]`.
     pub aux: &'a [f64],
@@ -32,6 +32,8 @@ struct Trace {
     rows: Vec<usize>,
     /// `[steps + 1][states][hidden]`; the first entry is the initial state.
     states: Vec<Vec<Vec<f64>>>,
+    /// `[steps + 1][P or hidden]`: what R sees of state 0, projected if there is a projection.
+    seen: Vec<Vec<f64>>,
     /// `[steps][hidden]`, of the cells that have one.
     modulated: Vec<Vec<f64>>,
     /// `[steps][hidden][saved]`.
@@ -48,18 +50,28 @@ struct Runner<'a> {
 
 impl Runner<'_> {
     fn row_of_r<C: Cell>(&self, gate: usize, unit: usize) -> usize {
-        (self.direction * C::SPEC.rows_of_r() + gate) * self.p.hidden + unit
+        (self.direction * self.p.groups(&C::SPEC) + gate) * self.p.hidden + unit
     }
 
-    /// The units that `unit` hears through R.
+    /// The units, or projected numbers, that `unit` hears through R.
     fn heard(&self, unit: usize) -> std::ops::Range<usize> {
-        let head = self.p.head();
-        unit / head * head..(unit / head + 1) * head
+        let (head, seen) = (unit / self.p.head(), self.p.seen());
+        head * seen..(head + 1) * seen
+    }
+
+    /// What R sees of state 0.
+    fn seen<C: Cell>(&self, h: &[f64]) -> Vec<f64> {
+        if self.p.projection == 0 {
+            return h.to_vec();
+        }
+        let row = |unit: usize| self.row_of_r::<C>(C::SPEC.rows_of_r(), unit) * self.p.seen();
+        let number = |k: usize| h.iter().enumerate().map(|(unit, h)| h * self.x.r[row(unit) + k]).sum();
+        (0..self.p.projection).map(number).collect()
     }
 
     /// The product of a row of R with a state.
     fn product<C: Cell>(&self, gate: usize, unit: usize, state: &[f64]) -> f64 {
-        let row = &self.x.r[self.row_of_r::<C>(gate, unit) * self.p.head()..][..self.p.head()];
+        let row = &self.x.r[self.row_of_r::<C>(gate, unit) * self.p.seen()..][..self.p.seen()];
         row.iter().zip(&state[self.heard(unit)]).map(|(w, s)| w * s).sum()
     }
 
@@ -87,11 +99,14 @@ impl Runner<'_> {
         let rows: Vec<usize> = times.iter().map(|&t| self.p.lengths.row(t, self.utterance)).collect();
         let initial = |s: usize| vec![f64::from(spec.initial[s]); hidden];
         let mut states = vec![(0..spec.states.len()).map(initial).collect::<Vec<_>>()];
+        let mut seen = vec![self.seen::<C>(&states[0][0])];
         let (mut all_modulated, mut all_saved) = (Vec::new(), Vec::new());
         for &row in &rows {
             let prev = &states[states.len() - 1];
             let before = |unit: usize| prev.iter().map(|s| s[unit]).collect::<Vec<_>>();
-            let heard = |unit| (0..spec.recurrent).map(|g| self.product::<C>(g, unit, &prev[0])).collect::<Vec<_>>();
+            let heard = |unit| {
+                (0..spec.recurrent).map(|g| self.product::<C>(g, unit, &seen[seen.len() - 1])).collect::<Vec<_>>()
+            };
             let modulated: Vec<f64> = (0..if spec.modulated > 0 { hidden } else { 0 })
                 .map(|unit| {
                     let (a, aux) = (self.input::<C>(row, unit), self.aux::<C>(unit));
@@ -107,25 +122,51 @@ impl Runner<'_> {
                 C::step(&Step { a: &a, r: &r, aux: &aux, prev: &prev }, &mut after, &mut saved[unit]);
                 after.iter().enumerate().for_each(|(s, v)| next[s][unit] = *v);
             }
+            let next_seen = self.seen::<C>(&next[0]);
             states.push(next);
+            seen.push(next_seen);
             all_modulated.push(modulated);
             all_saved.push(saved);
         }
-        Trace { rows, states, modulated: all_modulated, saved: all_saved }
+        Trace { rows, states, seen, modulated: all_modulated, saved: all_saved }
+    }
+
+    /// Adds to the gradient of state 0, `h`, what that of what R sees of it comes to.
+    fn unproject<C: Cell>(&self, seen: &[f64], h: &[f64], to_h: &mut [f64], to: &mut InputGradients) {
+        if self.p.projection == 0 {
+            to_h.iter_mut().zip(seen).for_each(|(to, d)| *to += d);
+            return;
+        }
+        for (unit, (to_h, h)) in to_h.iter_mut().zip(h).enumerate() {
+            let at = self.row_of_r::<C>(C::SPEC.rows_of_r(), unit) * self.p.seen();
+            for (k, d) in seen.iter().enumerate() {
+                *to_h += d * self.x.r[at + k];
+                to.r[at + k] += d * h;
+            }
+        }
     }
 
     fn backward<C: Cell>(&self, dy: &[f64], to: &mut InputGradients) {
         let (hidden, spec, trace) = (self.p.hidden, C::SPEC, self.run::<C>());
-        let (gates, head) = (spec.gates.len(), self.p.head());
+        let (gates, width, output) = (spec.gates.len(), self.p.seen(), self.p.output());
         let mut carried = vec![vec![0.0; hidden]; spec.states.len()];
+        let mut carried_seen = vec![0.0; output];
         for (step, &row) in trace.rows.iter().enumerate().rev() {
             let prev = &trace.states[step];
+            let dy = &dy[(row * self.p.directions + self.direction) * output..][..output];
+            if spec.output == 0 {
+                carried_seen.iter_mut().zip(dy).for_each(|(carried, dy)| *carried += dy);
+            }
+            self.unproject::<C>(&carried_seen, &trace.states[step + 1][0], &mut carried[0], to);
+            let mut before_seen = vec![0.0; output];
             let mut before = vec![vec![0.0; hidden]; spec.states.len()];
             let mut d_modulated = vec![0.0; hidden];
             let mut found = Vec::new();
             for unit in 0..hidden {
                 let mut next: Vec<f64> = carried.iter().map(|s| s[unit]).collect();
-                next[spec.output] += dy[(row * self.p.directions + self.direction) * hidden + unit];
+                if spec.output != 0 {
+                    next[spec.output] += dy[unit];
+                }
                 let state: Vec<f64> = prev.iter().map(|s| s[unit]).collect();
                 let mut d = [gates, spec.rows_of_r(), spec.aux.len(), spec.states.len()].map(|n| vec![0.0; n]);
                 let aux = self.aux::<C>(unit);
@@ -136,7 +177,7 @@ impl Runner<'_> {
                     r.copy_from_slice(&a[..spec.rows_of_r()]);
                 }
                 for (g, d) in d[1].iter().enumerate().skip(spec.recurrent) {
-                    let at = self.row_of_r::<C>(g, unit) * head;
+                    let at = self.row_of_r::<C>(g, unit) * width;
                     for (k, other) in self.heard(unit).enumerate() {
                         to.r[at + k] += d * trace.modulated[step][other];
                         d_modulated[other] += d * self.x.r[at + k];
@@ -153,18 +194,18 @@ impl Runner<'_> {
                     r.copy_from_slice(&a[..spec.rows_of_r()]);
                 }
                 d_prev.iter().enumerate().for_each(|(s, d)| before[s][unit] += d);
-                let width = self.p.directions * gates * hidden;
-                a.iter().enumerate().for_each(|(g, d)| to.a[row * width + self.column(unit, gates, g)] = *d);
+                let columns = self.p.directions * gates * hidden;
+                a.iter().enumerate().for_each(|(g, d)| to.a[row * columns + self.column(unit, gates, g)] = *d);
                 d_aux.iter().enumerate().for_each(|(n, d)| to.aux[self.column(unit, spec.aux.len(), n)] += d);
                 for (g, d) in r[..spec.recurrent].iter().enumerate() {
-                    let at = self.row_of_r::<C>(g, unit) * head;
+                    let at = self.row_of_r::<C>(g, unit) * width;
                     for (k, other) in self.heard(unit).enumerate() {
-                        to.r[at + k] += d * prev[0][other];
-                        before[0][other] += d * self.x.r[at + k];
+                        to.r[at + k] += d * trace.seen[step][other];
+                        before_seen[other] += d * self.x.r[at + k];
                     }
                 }
             }
-            carried = before;
+            (carried, carried_seen) = (before, before_seen);
         }
     }
 }
@@ -176,12 +217,15 @@ fn runners<'a>(p: &'a Problem<'a>, x: Input<'a>) -> impl Iterator<Item = Runner<
 
 /// The output, `[N, D H]`.
 pub fn forward<C: Cell>(p: &Problem<'_>, x: Input<'_>) -> Vec<f64> {
-    let mut y = vec![0.0; p.lengths.rows() * p.directions * p.hidden];
+    let mut y = vec![0.0; p.lengths.rows() * p.directions * p.output()];
     for runner in runners(p, x) {
         let trace = runner.run::<C>();
-        for (row, states) in trace.rows.iter().zip(&trace.states[1..]) {
-            let at = (row * p.directions + runner.direction) * p.hidden;
-            y[at..at + p.hidden].copy_from_slice(&states[C::SPEC.output]);
+        for (step, row) in trace.rows.iter().enumerate() {
+            let output = match C::SPEC.output {
+                0 => &trace.seen[step + 1],
+                state => &trace.states[step + 1][state],
+            };
+            y[(row * p.directions + runner.direction) * p.output()..][..p.output()].copy_from_slice(output);
         }
     }
     y

@@ -8,7 +8,7 @@ use super::{Cell, Gradients, Lane, LstmPeephole, Spec, Step, StepGrad};
 pub struct ConvLstm;
 
 impl Cell for ConvLstm {
-    const SPEC: Spec = Spec { name: "conv-lstm", slides: true, ..LstmPeephole::SPEC };
+    const SPEC: Spec = Spec { name: "conv-lstm", slides: true, projects: false, ..LstmPeephole::SPEC };
 
     #[inline(always)]
     fn step<L: Lane>(x: &Step<'_, L>, next: &mut [L], saved: &mut [L]) {

@@ -7,7 +7,7 @@ use super::{Cell, Gradients, Lane, Spec, Step, StepGrad};
 pub struct ElmanTanh;
 
 impl Cell for ElmanTanh {
-    const SPEC: Spec = Spec { saved: &["h'"], ..Spec::plain("elman-tanh", &["h"], &["h"]) };
+    const SPEC: Spec = Spec { saved: &["h'"], projects: true, ..Spec::plain("elman-tanh", &["h"], &["h"]) };
 
     #[inline(always)]
     fn step<L: Lane>(x: &Step<'_, L>, next: &mut [L], saved: &mut [L]) {
@@ -26,7 +26,7 @@ impl Cell for ElmanTanh {
 pub struct ElmanRelu;
 
 impl Cell for ElmanRelu {
-    const SPEC: Spec = Spec { saved: &["h'"], ..Spec::plain("elman-relu", &["h"], &["h"]) };
+    const SPEC: Spec = Spec { saved: &["h'"], projects: true, ..Spec::plain("elman-relu", &["h"], &["h"]) };
 
     #[inline(always)]
     fn step<L: Lane>(x: &Step<'_, L>, next: &mut [L], saved: &mut [L]) {

@@ -15,6 +15,7 @@ impl Cell for Lstm {
     const SPEC: Spec = Spec {
         bias: &[0.0, 1.0, 0.0, 0.0],
         saved: &["i", "f", "g", "o", "tanh_c"],
+        projects: true,
         ..Spec::plain("lstm", &["i", "f", "g", "o"], &["h", "c"])
     };
 

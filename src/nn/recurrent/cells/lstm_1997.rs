@@ -14,8 +14,11 @@ use super::{Cell, Gradients, Lane, Spec, Step, StepGrad};
 pub struct Lstm1997;
 
 impl Cell for Lstm1997 {
-    const SPEC: Spec =
-        Spec { saved: &["i", "g", "o", "tanh_c"], ..Spec::plain("lstm-1997", &["i", "g", "o"], &["h", "c"]) };
+    const SPEC: Spec = Spec {
+        saved: &["i", "g", "o", "tanh_c"],
+        projects: true,
+        ..Spec::plain("lstm-1997", &["i", "g", "o"], &["h", "c"])
+    };
 
     #[inline(always)]
     fn step<L: Lane>(x: &Step<'_, L>, next: &mut [L], saved: &mut [L]) {

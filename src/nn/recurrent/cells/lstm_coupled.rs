@@ -15,6 +15,7 @@ impl Cell for LstmCoupled {
     const SPEC: Spec = Spec {
         bias: &[-1.0, 0.0, 0.0],
         saved: &["i", "g", "o", "tanh_c"],
+        projects: true,
         ..Spec::plain("lstm-coupled", &["i", "g", "o"], &["h", "c"])
     };
 

@@ -17,6 +17,7 @@ impl Cell for LstmPeephole {
         bias: &[0.0, 1.0, 0.0, 0.0],
         aux: &[Aux::zero("p_i"), Aux::zero("p_f"), Aux::zero("p_o")],
         saved: &["i", "f", "g", "o", "c'", "tanh_c"],
+        projects: true,
         ..Spec::plain("lstm-peephole", &["i", "f", "g", "o"], &["h", "c"])
     };
 

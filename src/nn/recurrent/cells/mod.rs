@@ -50,6 +50,9 @@ pub struct Spec {
     pub modulated: usize,
     /// Whether a gate's recurrent part has the same gradient as its input part, because they are added.
     pub added: bool,
+    /// Whether the output may be projected before R sees it (LSTMP, Sak et al. 2014): only if a unit hears of its own
+    /// output through R and in no other way.
+    pub projects: bool,
     /// Whether W and R slide over the mel axis: a unit is a channel at a bin.
     pub slides: bool,
     /// States; the first feeds R.
@@ -93,6 +96,7 @@ impl Spec {
             recurrent: gates.len(),
             modulated: 0,
             added: true,
+            projects: false,
             slides: false,
             states,
             initial: &[0.0; MAX],
@@ -243,6 +247,7 @@ mod tests {
             assert!(spec.bias.len() >= spec.gates.len() && spec.initial.len() >= spec.states.len(), "{}", spec.name);
             assert!(spec.rows_of_r() <= spec.gates.len() && spec.output < spec.states.len(), "{}", spec.name);
             assert_eq!(spec.initial[0], 0.0, "{}: what R sees begins at zero", spec.name);
+            assert!(!spec.projects || spec.output == 0 && spec.rows_of_r() > 0 && spec.modulated == 0, "{}", spec.name);
             assert!(spec.modulated == 0 || spec.added, "{}: the modulated state's gradient is added", spec.name);
             let counts = [spec.gates.len(), spec.states.len(), spec.aux.len(), spec.saved.len()];
             assert!(counts.into_iter().all(|n| n <= MAX), "{}", spec.name);

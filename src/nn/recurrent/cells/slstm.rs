@@ -24,6 +24,7 @@ impl Cell for Slstm {
         initial: &[0.0, 0.0, 0.0, LOWEST],
         bias: &[0.0, 1.0, 0.0, 0.0],
         saved: &["i", "f", "σ(-f~)", "z", "o", "c'", "1 / n'"],
+        projects: true,
         ..Spec::plain("slstm", &["i", "f", "z", "o"], &["h", "c", "n", "m"])
     };
 

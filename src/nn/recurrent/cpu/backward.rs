@@ -1,25 +1,22 @@
 //! The time loop of one unit, backward pass: the gradient of each gate. Only what the loop carries is computed in it.
 
-use super::simd::{Packed, Vector, load, panel_product, store};
-use super::{Unit, for_tiles, tile_rows};
+use super::simd::{Vector, load, panel_product, store};
+use super::{COLUMNS, Unit, for_tiles, tile_rows};
 use crate::nn::recurrent::cells::{Cell, Gradients, MAX, StepGrad};
 use pulp::{Simd, WithSimd};
 use std::marker::PhantomData;
 
-/// Vectors of columns in a panel of the transposed product.
-const COLUMNS: usize = 4;
-
 /// What a unit's backward pass reads.
 pub struct Input<'a> {
-    /// `[G H, H / heads]`, the direction's part.
+    /// `[G H, H / heads]`, with a projection `[(G + 1) H, P]`, the direction's part.
     pub r: &'a [f32],
     /// `[A, H]`, the direction's part.
     pub aux: &'a [f32],
     /// As the forward pass left it.
     pub kept: &'a [f32],
-    /// `[N, D H]`, the whole layer's output.
+    /// `[N, D H]`, with a projection `[N, D P]`, the whole layer's output.
     pub y: &'a [f32],
-    /// `[N, D H]`, its gradient.
+    /// Its gradient.
     pub dy: &'a [f32],
 }
 
@@ -31,6 +28,8 @@ pub struct Output {
     pub r: Vec<f32>,
     /// `[rows, A H]`: of the units' further parameters.
     pub aux: Vec<f32>,
+    /// `[rows, P]`: of the projected output; empty if there is no projection.
+    pub projected: Vec<f32>,
 }
 
 /// A unit's backward pass, to be dispatched to an instruction set.
@@ -40,12 +39,15 @@ pub struct Backward<'a, C, const G: usize, const R: usize, const M: usize> {
     cell: PhantomData<C>,
 }
 
-/// Gradients carried from step to step: of state 0, `[B, width]`, and of the other states, `[S - 1, B, padded]`.
+/// Gradients carried from step to step: of what R sees of state 0, `[B, width]`, and of the other states,
+/// `[S - 1, B, padded]`.
 struct Carried {
     padded: usize,
     width: usize,
     seen: Vec<f32>,
     others: Vec<f32>,
+    /// `[B, padded]`, within a step: of state 0 before it was projected, if it was.
+    full: Vec<f32>,
     /// `[B, width]`, within a step: of the modulated state.
     modulated: Vec<f32>,
 }
@@ -77,26 +79,21 @@ impl<'a, C: Cell, const G: usize, const R: usize, const M: usize> Backward<'a, C
         Self { unit, input, cell: PhantomData }
     }
 
-    /// The recurrent weights of `count` gates by panels of columns: `[panels][count H][COLUMNS lanes]`.
-    fn pack(&self, first: usize, count: usize, lanes: usize) -> Packed {
-        let (hidden, width) = (self.unit.hidden(), COLUMNS * lanes);
-        let depth = count * hidden;
-        let mut packed = Packed::zeros(hidden.div_ceil(width) * depth * width);
-        for (n, panel) in packed.as_mut_slice().chunks_exact_mut((depth * width).max(1)).enumerate() {
-            let columns = n * width..hidden.min((n + 1) * width);
-            for (to, k) in panel.chunks_exact_mut(width).zip(0..) {
-                let row = (self.unit.column(first + k / hidden) + k % hidden) * hidden;
-                to[..columns.len()].copy_from_slice(&self.input.r[row..][columns.clone()]);
-            }
-        }
-        packed
+    fn projects(&self) -> bool {
+        self.unit.problem.projection > 0
+    }
+
+    /// Where the head's part of the output's row `(t, b)` begins.
+    #[inline(always)]
+    fn output(&self, t: usize, b: usize) -> usize {
+        let Unit { problem, direction, head, .. } = self.unit;
+        (self.unit.global(t, b) * problem.directions + direction) * problem.output() + head * self.unit.seen()
     }
 
     /// What was there around row `b` at time `t`, hidden units from `j` on; without what comes back in time.
     #[inline(always)]
     fn load<S: Simd>(&self, simd: S, (t, b, j): (usize, usize, usize)) -> Loaded<S> {
-        let Unit { problem, direction, lengths, head, .. } = self.unit;
-        let hidden = self.unit.hidden();
+        let (lengths, hidden) = (&self.unit.lengths, self.unit.hidden());
         let padded = hidden.next_multiple_of(S::F32_LANES);
         let (states, saved_count, output) = (C::SPEC.states.len(), C::SPEC.saved.len(), C::SPEC.output);
         let (lanes, len) = (S::F32_LANES, S::F32_LANES.min(hidden - j));
@@ -108,12 +105,11 @@ impl<'a, C: Cell, const G: usize, const R: usize, const M: usize> Backward<'a, C
         for (n, aux) in loaded.aux[..C::SPEC.aux.len()].iter_mut().enumerate() {
             *aux = vector(&self.input.aux[self.unit.column(n) + j..][..len]);
         }
-        for (s, prev) in loaded.prev[..states].iter_mut().enumerate() {
+        for (s, prev) in loaded.prev[..states].iter_mut().enumerate().skip(usize::from(self.projects())) {
             *prev = if b >= with_past {
                 Vector { simd, v: simd.splat_f32s(C::SPEC.initial[s]) }
             } else if s == output {
-                let row = self.unit.global(before, b) * problem.directions + direction;
-                vector(&self.input.y[row * problem.hidden + head * hidden + j..][..len])
+                vector(&self.input.y[self.output(before, b) + j..][..len])
             } else {
                 vector(&kept(before)[(s - usize::from(s > output)) * padded..][..lanes])
             };
@@ -127,19 +123,23 @@ impl<'a, C: Cell, const G: usize, const R: usize, const M: usize> Backward<'a, C
     /// Gradient of the gates of row `b` at time `t`, hidden units from `j` on.
     #[inline(always)]
     fn step<S: Simd>(&self, simd: S, carried: &mut Carried, out: &mut Output, (t, b, j): (usize, usize, usize)) {
-        let Unit { problem, direction, lengths, head, .. } = self.unit;
+        let lengths = &self.unit.lengths;
         let (hidden, padded, batch) = (self.unit.hidden(), carried.padded, lengths.batch());
         let (states, lanes, len) = (C::SPEC.states.len(), S::F32_LANES, S::F32_LANES.min(hidden - j));
         let vector = |from: &[f32]| Vector { simd, v: load(simd, from) };
         let zero = Vector { simd, v: simd.splat_f32s(0.0) };
         let mut loaded = self.load(simd, (t, b, j));
-        loaded.next[0] = vector(&carried.seen[b * carried.width + j..][..lanes]);
+        loaded.next[0] = match self.projects() {
+            true => vector(&carried.full[b * padded + j..][..lanes]),
+            false => vector(&carried.seen[b * carried.width + j..][..lanes]),
+        };
         for (s, next) in loaded.next[1..states].iter_mut().enumerate() {
             *next = vector(&carried.others[(s * batch + b) * padded + j..][..lanes]);
         }
-        let row = self.unit.global(t, b) * problem.directions + direction;
-        let dy = vector(&self.input.dy[row * problem.hidden + head * hidden + j..][..len]);
-        loaded.next[C::SPEC.output] = loaded.next[C::SPEC.output] + dy;
+        if !self.projects() {
+            let dy = vector(&self.input.dy[self.output(t, b) + j..][..len]);
+            loaded.next[C::SPEC.output] = loaded.next[C::SPEC.output] + dy;
+        }
 
         let (mut a, mut r, mut aux, mut prev) = ([zero; G], [zero; R], [zero; MAX], [zero; MAX]);
         let recurrent = if C::SPEC.added { 0 } else { R };
@@ -159,10 +159,37 @@ impl<'a, C: Cell, const G: usize, const R: usize, const M: usize> Backward<'a, C
         write(&mut out.a, &a);
         write(&mut out.r, &r[..recurrent]);
         write(&mut out.aux, &aux[..C::SPEC.aux.len()]);
-        store(simd, &mut carried.seen[b * carried.width + j..][..lanes], prev[0].v);
+        if !self.projects() {
+            store(simd, &mut carried.seen[b * carried.width + j..][..lanes], prev[0].v);
+        }
         for (s, prev) in prev[1..states].iter().enumerate() {
             store(simd, &mut carried.others[(s * batch + b) * padded + j..][..lanes], prev.v);
         }
+    }
+
+    /// The gradients of row `b`'s projected output and, through `panels`, of what was projected.
+    #[inline(always)]
+    fn unproject<S: Simd>(
+        &self,
+        simd: S,
+        panels: &[S::f32s],
+        carried: &mut Carried,
+        out: &mut Output,
+        (t, b): (usize, usize),
+    ) {
+        let (seen, at) = (self.unit.seen(), b * carried.width);
+        let projected = &mut out.projected[self.unit.lengths.row(t, b) * seen..][..seen];
+        let dy = &self.input.dy[self.output(t, b)..][..seen];
+        for ((to, carried), dy) in projected.iter_mut().zip(&carried.seen[at..]).zip(dy) {
+            *to = carried + dy;
+        }
+        for (block, j) in (0..self.unit.hidden()).step_by(S::F32_LANES).enumerate() {
+            let panel = &panels[block * seen..(block + 1) * seen];
+            let [[sum]] = panel_product::<S, 1, 1>(simd, panel, [projected], seen);
+            store(simd, &mut carried.full[b * carried.padded + j..][..S::F32_LANES], sum);
+        }
+        // What reaches state 0 through R is added to it anew.
+        carried.seen[at..at + carried.width].fill(0.0);
     }
 
     /// Adds what comes from the modulated state to the gradients of row `b`'s gates and of the states before.
@@ -242,21 +269,35 @@ impl<C: Cell, const G: usize, const R: usize, const M: usize> WithSimd for Backw
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) -> Output {
         let (lengths, hidden) = (&self.unit.lengths, self.unit.hidden());
-        let (padded, width) = (hidden.next_multiple_of(S::F32_LANES), hidden.next_multiple_of(COLUMNS * S::F32_LANES));
+        let seen = if self.projects() { self.unit.seen() } else { hidden };
+        let (padded, width) = (hidden.next_multiple_of(S::F32_LANES), seen.next_multiple_of(COLUMNS * S::F32_LANES));
         let (batch, others) = (lengths.batch(), C::SPEC.states.len() - 1);
-        let (first, second) = (self.pack(0, R, S::F32_LANES), self.pack(R, M, S::F32_LANES));
+        let pack = |first: usize, count: usize| self.unit.pack_columns(self.input.r, first, count, S::F32_LANES);
+        let (first, second) = (pack(0, R), pack(R, M));
         let (first, second) = (S::as_simd_f32s(first.as_slice()).0, S::as_simd_f32s(second.as_slice()).0);
+        let projection = usize::from(self.projects());
+        let projection = self.unit.pack_rows(self.input.r, R + M, projection, S::F32_LANES);
+        let projection = S::as_simd_f32s(projection.as_slice()).0;
         let mut carried = Carried {
             padded,
             width,
             seen: vec![0.0; batch * width],
             others: vec![0.0; others * batch * padded],
+            full: vec![0.0; if self.projects() { batch * padded } else { 0 }],
             modulated: vec![0.0; if M > 0 { batch * width } else { 0 }],
         };
         let rows = |count: usize| vec![0.0; lengths.rows() * count * hidden];
-        let mut out = Output { a: rows(G), r: rows(if C::SPEC.added { 0 } else { R }), aux: rows(C::SPEC.aux.len()) };
+        let mut out = Output {
+            a: rows(G),
+            r: rows(if C::SPEC.added { 0 } else { R }),
+            aux: rows(C::SPEC.aux.len()),
+            projected: vec![0.0; if self.projects() { lengths.rows() * seen } else { 0 }],
+        };
         for t in self.unit.times().rev() {
             for b in 0..lengths.active(t) {
+                if self.projects() {
+                    self.unproject(simd, projection, &mut carried, &mut out, (t, b));
+                }
                 for j in (0..hidden).step_by(S::F32_LANES) {
                     self.step(simd, &mut carried, &mut out, (t, b, j));
                 }

@@ -1,7 +1,7 @@
 //! The time loop of one unit, forward pass.
 
-use super::simd::{Packed, Vector, load, panel_product, store};
-use super::{Unit, for_tiles, tile_rows};
+use super::simd::{Vector, load, panel_product, store};
+use super::{COLUMNS, Unit, for_tiles, tile_rows};
 use crate::nn::recurrent::cells::{Cell, MAX, Step};
 use pulp::{Simd, WithSimd};
 use std::marker::PhantomData;
@@ -11,7 +11,7 @@ use std::marker::PhantomData;
 pub struct Input<'a> {
     /// `[N, D G H]`.
     pub a: &'a [f32],
-    /// `[G H, H / heads]`, the direction's part.
+    /// `[G H, H / heads]`, with a projection `[(G + 1) H, P]`, the direction's part.
     pub r: &'a [f32],
     /// `[A, H]`, the direction's part.
     pub aux: &'a [f32],
@@ -19,9 +19,9 @@ pub struct Input<'a> {
 
 /// What a unit computed, by row of its own layout.
 pub struct Output {
-    /// `[rows, H]`: the output.
+    /// `[rows, H or P]`: the output.
     pub y: Vec<f32>,
-    /// `[rows, H]`: state 0, if it is not the output; empty otherwise, and if nothing was to be kept.
+    /// `[rows, H]`: state 0, if it is not the output, or not as it is; empty otherwise, and if nothing was to be kept.
     pub seen: Vec<f32>,
     /// `[rows, H]`: the modulated state, if there is one; empty if nothing was to be kept.
     pub modulated: Vec<f32>,
@@ -38,12 +38,16 @@ pub struct Forward<'a, C, const G: usize, const R: usize, const M: usize> {
     cell: PhantomData<C>,
 }
 
-/// The running state. State 0 before and after the step, `[B, padded]`; the other states, `[S - 1, B, padded]`.
+/// The running state. What R sees of state 0, before and after the step, `[B, width]`; the other states,
+/// `[S - 1, B, padded]`.
 struct State {
     padded: usize,
+    width: usize,
     seen: Vec<f32>,
     seen_next: Vec<f32>,
     others: Vec<f32>,
+    /// `[B, padded]`: state 0 before it is projected, if it is.
+    full: Vec<f32>,
     /// `[B, padded]`, if there is a modulated state.
     modulated: Vec<f32>,
     /// `[B, R, padded]`: the first product of a step that has two.
@@ -56,35 +60,26 @@ impl<'a, C: Cell, const G: usize, const R: usize, const M: usize> Forward<'a, C,
         Self { unit, input, keep, cell: PhantomData }
     }
 
-    /// The recurrent weights of `count` gates by block of hidden units: `[blocks][H][count][lanes]`.
-    fn pack(&self, first: usize, count: usize, lanes: usize) -> Packed {
-        let hidden = self.unit.hidden();
-        let mut packed = Packed::zeros(hidden.div_ceil(lanes) * hidden * count * lanes);
-        let to = packed.as_mut_slice();
-        for unit in 0..hidden {
-            let (block, lane) = (unit / lanes, unit % lanes);
-            for g in 0..count {
-                let row = &self.input.r[(self.unit.column(first + g) + unit) * hidden..][..hidden];
-                for (k, w) in row.iter().enumerate() {
-                    to[((block * hidden + k) * count + g) * lanes + lane] = *w;
-                }
-            }
-        }
-        packed
-    }
-
     fn state(&self, lanes: usize) -> State {
         let (batch, padded) = (self.unit.lengths.batch(), self.unit.hidden().next_multiple_of(lanes));
-        let (size, modulated) = (batch * padded, if M > 0 { batch * padded } else { 0 });
-        let seen = vec![C::SPEC.initial[0]; size];
+        let width = if self.projects() { self.unit.seen().next_multiple_of(COLUMNS * lanes) } else { padded };
+        let size = batch * padded;
+        let buffer = |wanted: bool, size: usize| vec![0.0; if wanted { size } else { 0 }];
+        let seen = vec![C::SPEC.initial[0]; batch * width];
         State {
             padded,
+            width,
             seen_next: seen.clone(),
             seen,
             others: (1..C::SPEC.states.len()).flat_map(|s| std::iter::repeat_n(C::SPEC.initial[s], size)).collect(),
-            modulated: vec![0.0; modulated],
-            heard: vec![0.0; R * modulated],
+            full: buffer(self.projects(), size),
+            modulated: buffer(M > 0, size),
+            heard: buffer(M > 0, R * size),
         }
+    }
+
+    fn projects(&self) -> bool {
+        self.unit.problem.projection > 0
     }
 
     /// The gates' input parts, the unit's further parameters, and the states before, of row `b` at time `t`, hidden
@@ -108,7 +103,9 @@ impl<'a, C: Cell, const G: usize, const R: usize, const M: usize> Forward<'a, C,
         for (n, aux) in aux[..C::SPEC.aux.len()].iter_mut().enumerate() {
             *aux = vector(&self.input.aux[self.unit.column(n) + j..][..len]);
         }
-        prev[0] = vector(&state.seen[b * padded + j..][..S::F32_LANES]);
+        if !self.projects() {
+            prev[0] = vector(&state.seen[b * state.width + j..][..S::F32_LANES]);
+        }
         for (s, prev) in prev[1..C::SPEC.states.len()].iter_mut().enumerate() {
             *prev = vector(&state.others[(s * batch + b) * padded + j..][..S::F32_LANES]);
         }
@@ -133,14 +130,18 @@ impl<'a, C: Cell, const G: usize, const R: usize, const M: usize> Forward<'a, C,
         let (mut next, mut saved) = ([zero; MAX], [zero; MAX]);
         let seen = Step { a: &a, r, aux: &aux[..C::SPEC.aux.len()], prev: &prev[..states] };
         C::step(&seen, &mut next[..states], &mut saved[..saved_count]);
-        store(simd, &mut state.seen_next[b * padded + j..][..S::F32_LANES], next[0].v);
         let local = self.unit.lengths.row(t, b);
-        store(simd, &mut out.y[local * hidden + j..][..len], next[output].v);
+        if self.projects() {
+            store(simd, &mut state.full[b * padded + j..][..S::F32_LANES], next[0].v);
+        } else {
+            store(simd, &mut state.seen_next[b * state.width + j..][..S::F32_LANES], next[0].v);
+            store(simd, &mut out.y[local * hidden + j..][..len], next[output].v);
+        }
         for (s, next) in next[1..states].iter().enumerate() {
             store(simd, &mut state.others[(s * batch + b) * padded + j..][..S::F32_LANES], next.v);
         }
         if self.keep {
-            if output != 0 {
+            if output != 0 || self.projects() {
                 store(simd, &mut out.seen[local * hidden + j..][..len], next[0].v);
             }
             let kept = &mut out.kept[local * (states - 1 + saved_count) * padded..];
@@ -161,9 +162,9 @@ impl<'a, C: Cell, const G: usize, const R: usize, const M: usize> Forward<'a, C,
         out: &mut Output,
         (t, b, j): (usize, usize, usize),
     ) {
-        let hidden = self.unit.hidden();
-        let rows: [&[f32]; N] = std::array::from_fn(|i| &state.seen[(b + i) * state.padded..][..hidden]);
-        let sums = panel_product::<S, R, N>(simd, panel, rows, hidden);
+        let depth = self.unit.seen();
+        let rows: [&[f32]; N] = std::array::from_fn(|i| &state.seen[(b + i) * state.width..][..depth]);
+        let sums = panel_product::<S, R, N>(simd, panel, rows, depth);
         for (i, sums) in sums.into_iter().enumerate() {
             self.step(simd, &sums.map(|v| Vector { simd, v }), state, out, (t, b + i, j));
         }
@@ -180,7 +181,7 @@ impl<'a, C: Cell, const G: usize, const R: usize, const M: usize> Forward<'a, C,
         (t, b, j): (usize, usize, usize),
     ) {
         let (hidden, padded) = (self.unit.hidden(), state.padded);
-        let rows: [&[f32]; N] = std::array::from_fn(|i| &state.seen[(b + i) * padded..][..hidden]);
+        let rows: [&[f32]; N] = std::array::from_fn(|i| &state.seen[(b + i) * state.width..][..hidden]);
         let sums = panel_product::<S, R, N>(simd, panel, rows, hidden);
         for (i, sums) in sums.into_iter().enumerate() {
             let row = b + i;
@@ -224,26 +225,54 @@ impl<'a, C: Cell, const G: usize, const R: usize, const M: usize> Forward<'a, C,
     }
 }
 
+impl<C: Cell, const G: usize, const R: usize, const M: usize> Forward<'_, C, G, R, M> {
+    /// Projects state 0 of N rows from row `b` on to the columns from `j` on.
+    #[inline(always)]
+    fn project<S: Simd, const N: usize>(
+        &self,
+        simd: S,
+        panel: &[S::f32s],
+        state: &mut State,
+        out: &mut Output,
+        (t, b, j): (usize, usize, usize),
+    ) {
+        let (hidden, seen, width) = (self.unit.hidden(), self.unit.seen(), state.width);
+        let rows: [&[f32]; N] = std::array::from_fn(|i| &state.full[(b + i) * state.padded..][..hidden]);
+        let sums = panel_product::<S, COLUMNS, N>(simd, panel, rows, hidden);
+        for (i, sums) in sums.into_iter().enumerate() {
+            for (n, sum) in sums.into_iter().enumerate() {
+                store(simd, &mut state.seen_next[(b + i) * width + j + n * S::F32_LANES..][..S::F32_LANES], sum);
+            }
+            let (local, len) = (self.unit.lengths.row(t, b + i), (COLUMNS * S::F32_LANES).min(seen - j));
+            out.y[local * seen + j..][..len].copy_from_slice(&state.seen_next[(b + i) * width + j..][..len]);
+        }
+    }
+}
+
 impl<C: Cell, const G: usize, const R: usize, const M: usize> WithSimd for Forward<'_, C, G, R, M> {
     type Output = Output;
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) -> Output {
-        let (lengths, hidden) = (&self.unit.lengths, self.unit.hidden());
-        let (first, second) = (self.pack(0, R, S::F32_LANES), self.pack(R, M, S::F32_LANES));
+        let (lengths, hidden, seen) = (&self.unit.lengths, self.unit.hidden(), self.unit.seen());
+        let pack = |first: usize, count: usize| self.unit.pack_rows(self.input.r, first, count, S::F32_LANES);
+        let (first, second) = (pack(0, R), pack(R, M));
         let (first, second) = (S::as_simd_f32s(first.as_slice()).0, S::as_simd_f32s(second.as_slice()).0);
+        let projection = usize::from(self.projects());
+        let projection = self.unit.pack_columns(self.input.r, R + M, projection, S::F32_LANES);
+        let projection = S::as_simd_f32s(projection.as_slice()).0;
         let mut state = self.state(S::F32_LANES);
         let rows = |wanted: bool, width: usize| vec![0.0; if wanted { lengths.rows() * width } else { 0 }];
         let mut out = Output {
-            y: rows(true, hidden),
-            seen: rows(self.keep && C::SPEC.output != 0, hidden),
+            y: rows(true, if self.projects() { seen } else { hidden }),
+            seen: rows(self.keep && (C::SPEC.output != 0 || self.projects()), hidden),
             modulated: rows(self.keep && M > 0, hidden),
             kept: rows(self.keep, (C::SPEC.states.len() - 1 + C::SPEC.saved.len()) * state.padded),
         };
         for t in self.unit.times() {
             let active = lengths.active(t);
             for (block, j) in (0..hidden).step_by(S::F32_LANES).enumerate() {
-                let panel = &first[block * hidden * R..(block + 1) * hidden * R];
+                let panel = &first[block * seen * R..(block + 1) * seen * R];
                 let most = tile_rows(S::REGISTER_COUNT, R);
                 if M == 0 {
                     for_tiles!(active, most, |b, N| self.tile::<S, N>(simd, panel, &mut state, &mut out, (t, b, j)));
@@ -259,8 +288,20 @@ impl<C: Cell, const G: usize, const R: usize, const M: usize> WithSimd for Forwa
             }
             if M > 0 {
                 for (block, j) in (0..hidden).step_by(S::F32_LANES).enumerate() {
-                    let panel = &second[block * hidden * M..(block + 1) * hidden * M];
+                    let panel = &second[block * seen * M..(block + 1) * seen * M];
                     for_tiles!(active, tile_rows(S::REGISTER_COUNT, M), |b, N| self.second_tile::<S, N>(
+                        simd,
+                        panel,
+                        &mut state,
+                        &mut out,
+                        (t, b, j)
+                    ));
+                }
+            }
+            if self.projects() {
+                for (n, panel) in projection.chunks_exact((hidden * COLUMNS).max(1)).enumerate() {
+                    let j = n * COLUMNS * S::F32_LANES;
+                    for_tiles!(active, tile_rows(S::REGISTER_COUNT, COLUMNS), |b, N| self.project::<S, N>(
                         simd,
                         panel,
                         &mut state,

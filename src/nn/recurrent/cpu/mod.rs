@@ -19,14 +19,14 @@ use crate::lengths::Lengths;
 use crate::nn::product::{View, product};
 use crate::nn::sums::column_sums;
 use rayon::prelude::*;
-use simd::Path;
+use simd::{Packed, Path};
 
 /// The numbers of a layer, all row-major.
 #[derive(Clone, Copy)]
 pub struct Input<'a> {
     /// `[N, D G H]`.
     pub a: &'a [f32],
-    /// `[D, G H, H / heads]`, only the gates that have a recurrent part.
+    /// `[D, G H, H / heads]`, only the gates that have a recurrent part; with a projection to P, `[D, (G + 1) H, P]`.
     pub r: &'a [f32],
     /// `[D, A, H]`.
     pub aux: &'a [f32],
@@ -47,7 +47,7 @@ pub struct InputGradients {
 pub struct Saved {
     /// By unit: the states but the output, and the cell's saved values, of every row.
     units: Vec<Vec<f32>>,
-    /// `[N, D H]`: state 0, where it is not the output.
+    /// `[N, D H]`: state 0, where it is not the output, or not as it is.
     seen: Vec<f32>,
     /// `[N, D H]`: the modulated state, of a cell that has one.
     modulated: Vec<f32>,
@@ -84,6 +84,11 @@ impl<'a> Unit<'a> {
         self.problem.head()
     }
 
+    /// Numbers that the head's units see through R.
+    fn seen(&self) -> usize {
+        self.problem.seen()
+    }
+
     /// Where the head's part of the `n`-th group of H columns begins.
     fn column(&self, n: usize) -> usize {
         n * self.problem.hidden + self.head * self.hidden()
@@ -115,31 +120,72 @@ impl<'a> Unit<'a> {
         &all[self.direction * size..(self.direction + 1) * size]
     }
 
-    /// Copies the unit's rows, `[groups, H of the head]`, to where they belong among `[N, D groups H]`.
-    fn scatter(&self, rows: &[f32], groups: usize, to: &mut [f32]) {
-        let (hidden, Problem { directions, hidden: all, .. }) = (self.hidden(), self.problem);
+    /// Copies the unit's rows, `[groups, width / heads]`, to where they belong among `[N, D groups width]`.
+    fn scatter(&self, rows: &[f32], groups: usize, width: usize, to: &mut [f32]) {
+        let (own, directions) = (width / self.problem.heads, self.problem.directions);
         for t in 0..self.lengths.steps() {
             for b in 0..self.lengths.active(t) {
-                let from = self.lengths.row(t, b) * groups * hidden;
-                let at = (self.global(t, b) * directions + self.direction) * groups * all;
+                let from = self.lengths.row(t, b) * groups * own;
+                let at = (self.global(t, b) * directions + self.direction) * groups * width + self.head * own;
                 for n in 0..groups {
-                    to[at + self.column(n)..][..hidden].copy_from_slice(&rows[from + n * hidden..][..hidden]);
+                    to[at + n * width..][..own].copy_from_slice(&rows[from + n * own..][..own]);
                 }
             }
         }
     }
+
+    /// Rows of R, those of `count` gates from `first` on, by panels of columns, so that a product runs down its rows:
+    /// `[panels][count H][COLUMNS lanes]`.
+    fn pack_columns(&self, r: &[f32], first: usize, count: usize, lanes: usize) -> Packed {
+        let (hidden, seen, width) = (self.hidden(), self.seen(), COLUMNS * lanes);
+        let depth = count * hidden;
+        let mut packed = Packed::zeros(seen.div_ceil(width) * depth * width);
+        for (n, panel) in packed.as_mut_slice().chunks_exact_mut((depth * width).max(1)).enumerate() {
+            let columns = n * width..seen.min((n + 1) * width);
+            for (to, k) in panel.chunks_exact_mut(width).zip(0..) {
+                let row = (self.column(first + k / hidden) + k % hidden) * seen;
+                to[..columns.len()].copy_from_slice(&r[row..][columns.clone()]);
+            }
+        }
+        packed
+    }
+
+    /// The same rows by blocks of hidden units, so that a product runs along them: `[blocks][seen][count][lanes]`.
+    fn pack_rows(&self, r: &[f32], first: usize, count: usize, lanes: usize) -> Packed {
+        let (hidden, seen) = (self.hidden(), self.seen());
+        let mut packed = Packed::zeros(hidden.div_ceil(lanes) * seen * count * lanes);
+        let to = packed.as_mut_slice();
+        for unit in 0..hidden {
+            let (block, lane) = (unit / lanes, unit % lanes);
+            for g in 0..count {
+                let row = &r[(self.column(first + g) + unit) * seen..][..seen];
+                for (k, w) in row.iter().enumerate() {
+                    to[((block * seen + k) * count + g) * lanes + lane] = *w;
+                }
+            }
+        }
+        packed
+    }
 }
 
-/// The rows of all units together, `[N, D groups H]`; empty if the units have none.
-fn gathered<'a>(units: &[Unit<'_>], groups: usize, rows: impl Iterator<Item = &'a Vec<f32>> + Clone) -> Vec<f32> {
-    let Some(Problem { lengths, directions, hidden, .. }) = units.first().map(|unit| unit.problem) else {
+/// Vectors of columns in a panel of a product down the rows of R.
+const COLUMNS: usize = 4;
+
+/// The rows of all units together, `[N, D groups width]`; empty if the units have none.
+fn gathered<'a>(
+    units: &[Unit<'_>],
+    groups: usize,
+    width: usize,
+    rows: impl Iterator<Item = &'a Vec<f32>> + Clone,
+) -> Vec<f32> {
+    let Some(Problem { lengths, directions, .. }) = units.first().map(|unit| unit.problem) else {
         return Vec::new();
     };
     if groups == 0 || rows.clone().all(Vec::is_empty) {
         return Vec::new();
     }
-    let mut all = vec![0.0; lengths.rows() * directions * groups * hidden];
-    units.iter().zip(rows).for_each(|(unit, rows)| unit.scatter(rows, groups, &mut all));
+    let mut all = vec![0.0; lengths.rows() * directions * groups * width];
+    units.iter().zip(rows).for_each(|(unit, rows)| unit.scatter(rows, groups, width, &mut all));
     all
 }
 
@@ -221,11 +267,11 @@ pub fn forward_on(
     let units = Unit::all(problem, slabs);
     let input = |unit: &Unit<'_>| forward::Input { a: x.a, r: unit.part(x.r), aux: unit.part(x.aux) };
     let outputs: Vec<_> = units.par_iter().map(|unit| kind.visit(Run(path, unit, input(unit), keep))).collect();
-    let mut y = gathered(&units, 1, outputs.iter().map(|o| &o.y));
-    y.resize(problem.lengths.rows() * problem.directions * problem.hidden, 0.0);
+    let mut y = gathered(&units, 1, problem.output(), outputs.iter().map(|o| &o.y));
+    y.resize(problem.lengths.rows() * problem.directions * problem.output(), 0.0);
     let saved = keep.then(|| Saved {
-        seen: gathered(&units, 1, outputs.iter().map(|o| &o.seen)),
-        modulated: gathered(&units, 1, outputs.iter().map(|o| &o.modulated)),
+        seen: gathered(&units, 1, problem.hidden, outputs.iter().map(|o| &o.seen)),
+        modulated: gathered(&units, 1, problem.hidden, outputs.iter().map(|o| &o.modulated)),
         units: outputs.into_iter().map(|o| o.kept).collect(),
         slabs,
         path,
@@ -256,17 +302,19 @@ pub fn backward(
     };
     let found: Vec<_> = units.par_iter().zip(&saved.units).map(run).collect();
     let [size, _, aux_size, _] = problem.sizes(spec);
-    let mut a = gathered(&units, spec.gates.len(), found.iter().map(|f| &f.a));
+    let gather = |groups, rows: Vec<&'_ Vec<f32>>| gathered(&units, groups, problem.hidden, rows.into_iter());
+    let mut a = gather(spec.gates.len(), found.iter().map(|f| &f.a).collect());
     a.resize(size, 0.0);
-    let recurrent = gathered(&units, spec.recurrent, found.iter().map(|f| &f.r));
+    let recurrent = gather(spec.recurrent, found.iter().map(|f| &f.r).collect());
     // The gradients of the gates' recurrent parts, and how many groups of H columns a row of them has.
     let (gates, groups) = if spec.added { (&a, spec.gates.len()) } else { (&recurrent, spec.recurrent) };
-    let mut r = Vec::new();
+    let projected = gathered(&units, 1, problem.output(), found.iter().map(|f| &f.projected));
     let seen = if spec.output == 0 { y } else { &saved.seen };
+    let mut r = Vec::new();
     for direction in 0..problem.directions {
-        let (seen, modulated) =
-            (Block::before(problem, direction, seen), Block::same(problem, direction, &saved.modulated));
-        for (range, state) in [(0..spec.recurrent, &seen), (spec.recurrent..spec.rows_of_r(), &modulated)] {
+        let before = Block::before(problem, direction, seen);
+        let modulated = Block::same(problem, direction, problem.hidden, &saved.modulated);
+        for (range, state) in [(0..spec.recurrent, &before), (spec.recurrent..spec.rows_of_r(), &modulated)] {
             // One product for all gates that have the same state beside them, unless heads part the units.
             let step = if problem.heads == 1 { range.len().max(1) } else { 1 };
             for first in range.clone().step_by(step) {
@@ -282,43 +330,49 @@ pub fn backward(
                 }
             }
         }
+        if problem.projection > 0 {
+            let h = Block::same(problem, direction, problem.hidden, &saved.seen);
+            let d = Block::same(problem, direction, problem.projection, &projected);
+            r.extend(product(h.head(problem, 0).t(), d.head(problem, 0)));
+        }
     }
-    let mut aux = column_sums(
-        &gathered(&units, spec.aux.len(), found.iter().map(|f| &f.aux)),
-        problem.directions * spec.aux.len() * problem.hidden,
-    );
+    let aux_columns = problem.directions * spec.aux.len() * problem.hidden;
+    let mut aux = column_sums(&gather(spec.aux.len(), found.iter().map(|f| &f.aux).collect()), aux_columns);
     aux.resize(aux_size, 0.0);
     InputGradients { a, r, aux }
 }
 
-/// A state of one direction, `[N, H]`.
-struct Block(Vec<f32>);
+/// Numbers of one direction, `[N, width]`.
+struct Block {
+    width: usize,
+    data: Vec<f32>,
+}
 
 impl Block {
-    /// One step before each row, zero where there is none; `all` is `[N, D H]`.
+    /// What R sees, one step before each row, zero where there is none; `all` is `[N, D width]`.
     fn before(problem: &Problem<'_>, direction: usize, all: &[f32]) -> Self {
         let lengths = problem.lengths.clone();
         let whole = Unit { problem: *problem, direction, head: 0, first: 0, lengths };
-        let (hidden, mut block) = (problem.hidden, vec![0.0; problem.lengths.rows() * problem.hidden]);
+        let (width, mut data) = (problem.output(), vec![0.0; problem.lengths.rows() * problem.output()]);
         for t in whole.times() {
             let (count, time) = whole.before(t);
             for b in 0..count {
-                let from = (whole.global(time, b) * problem.directions + direction) * hidden;
-                block[whole.global(t, b) * hidden..][..hidden].copy_from_slice(&all[from..from + hidden]);
+                let from = (whole.global(time, b) * problem.directions + direction) * width;
+                data[whole.global(t, b) * width..][..width].copy_from_slice(&all[from..from + width]);
             }
         }
-        Self(block)
+        Self { width, data }
     }
 
     /// At each row; empty if `all` is.
-    fn same(problem: &Problem<'_>, direction: usize, all: &[f32]) -> Self {
-        let hidden = problem.hidden;
-        Self(all.chunks_exact(hidden.max(1)).skip(direction).step_by(problem.directions).flatten().copied().collect())
+    fn same(problem: &Problem<'_>, direction: usize, width: usize, all: &[f32]) -> Self {
+        let rows = all.chunks_exact(width.max(1)).skip(direction).step_by(problem.directions);
+        Self { width, data: rows.flatten().copied().collect() }
     }
 
     fn head(&self, problem: &Problem<'_>, head: usize) -> View<'_, f32> {
-        let (rows, size) = (problem.lengths.rows(), problem.head());
-        View::strided(&self.0[(head * size).min(self.0.len())..], rows, size, problem.hidden)
+        let size = self.width / problem.heads;
+        View::strided(&self.data[(head * size).min(self.data.len())..], problem.lengths.rows(), size, self.width)
     }
 }
 

@@ -5,15 +5,22 @@ use super::super::reference;
 use super::*;
 use crate::rng::Rng;
 
-/// Lengths, directions, units, heads.
-const SHAPES: &[(&[usize], usize, usize, usize)] = &[
-    (&[1], 1, 1, 1),
-    (&[5], 2, 3, 1),
-    (&[3, 7, 7, 1, 0], 2, 17, 1),
-    (&[4, 9, 2, 6, 6, 5, 8, 1], 1, 33, 1),
-    (&[2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14], 2, 8, 1),
-    (&[4, 6, 1], 2, 15, 3),
+/// Lengths, directions, units, projection, heads.
+const SHAPES: &[(&[usize], usize, usize, usize, usize)] = &[
+    (&[1], 1, 1, 0, 1),
+    (&[5], 2, 3, 0, 1),
+    (&[3, 7, 7, 1, 0], 2, 17, 0, 1),
+    (&[4, 9, 2, 6, 6, 5, 8, 1], 1, 33, 0, 1),
+    (&[2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14], 2, 8, 0, 1),
+    (&[4, 6, 1], 2, 15, 0, 3),
+    (&[4, 6, 1, 6, 3, 2, 2, 5], 2, 19, 5, 1),
+    (&[3], 1, 3, 70, 1),
 ];
+
+/// Whether a cell can be asked for this.
+fn can(kind: CellKind, projection: usize) -> bool {
+    projection == 0 || kind.spec().projects
+}
 
 fn random(n: usize, scale: f32, purpose: &str) -> Vec<f32> {
     let mut rng = Rng::stream(1, purpose, n as u64);
@@ -33,7 +40,7 @@ impl Numbers {
         let [a, r, aux, y] = problem.sizes(kind.spec());
         Self {
             a: random(a, 1.5, "a"),
-            r: random(r, 1.0 / (problem.head() as f32).sqrt(), "r"),
+            r: random(r, 1.0 / (problem.seen() as f32).sqrt(), "r"),
             aux: random(aux, 0.5, "aux"),
             dy: random(y, 1.0, "dy"),
         }
@@ -71,9 +78,12 @@ fn assert_close(ours: &[f32], truth: &[f64], what: &str) {
 #[test]
 fn every_path_agrees_with_the_definition() {
     for &kind in CellKind::ALL {
-        for &(lengths, directions, hidden, heads) in SHAPES {
+        for &(lengths, directions, hidden, projection, heads) in SHAPES {
+            if !can(kind, projection) {
+                continue;
+            }
             let lengths = Lengths::new(lengths);
-            let problem = Problem { lengths: &lengths, directions, hidden, heads };
+            let problem = Problem { lengths: &lengths, directions, hidden, projection, heads };
             let numbers = Numbers::new(kind, &problem);
             let (y, d) = kind.visit(Reference(problem, &numbers));
             for path in Path::available() {
@@ -97,7 +107,7 @@ fn threads_and_batch_mates_change_no_bit() {
     for &kind in CellKind::ALL {
         let (directions, hidden, gates) = (2, 20, kind.spec().gates.len());
         let all = Lengths::new(&[9, 7, 7, 3, 2]);
-        let problem = Problem { lengths: &all, directions, hidden, heads: 1 };
+        let problem = Problem { lengths: &all, directions, hidden, projection: 0, heads: 1 };
         let numbers = Numbers::new(kind, &problem);
         let run = |threads: usize| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool");
@@ -115,7 +125,7 @@ fn threads_and_batch_mates_change_no_bit() {
         let alone = Lengths::new(&[7]);
         let row = |t: usize| &numbers.a[all.row(t, 1) * width..][..width];
         let own: Vec<f32> = (0..7).flat_map(row).copied().collect();
-        let problem = Problem { lengths: &alone, directions, hidden, heads: 1 };
+        let problem = Problem { lengths: &alone, directions, hidden, projection: 0, heads: 1 };
         let (y, _) = forward(kind, &problem, Input { a: &own, ..numbers.input() }, false);
         for t in 0..7 {
             let (ours, theirs) = (t * directions * hidden, all.row(t, 1) * directions * hidden);
@@ -155,8 +165,11 @@ fn the_definition_agrees_with_finite_differences() {
     }
     let lengths = Lengths::new(&[4, 2, 1]);
     for &kind in CellKind::ALL {
-        for heads in [1, 2] {
-            let problem = Problem { lengths: &lengths, directions: 2, hidden: 4, heads };
+        for (projection, heads) in [(0, 1), (0, 2), (3, 1)] {
+            if !can(kind, projection) {
+                continue;
+            }
+            let problem = Problem { lengths: &lengths, directions: 2, hidden: 4, projection, heads };
             let Numbers { a, r, aux, dy } = Numbers::new(kind, &problem);
             kind.visit(Check(problem, [wide(&a), wide(&r), wide(&aux)], wide(&dy)));
         }

@@ -262,7 +262,7 @@ fn kaldi() {
 }
 
 /// Settings for features that are more than a frame's mel bins, and for such that are not.
-const STACKED: [&str; 2] = ["features.stack=2", "features.deltas=1"];
+const STACKED: [&str; 3] = ["features.stack=2", "features.deltas=1", "model.convolutions=[]"];
 const PLAIN: &str = "features.stack=1";
 
 /// A file of the run of a very small network.

@@ -63,7 +63,12 @@ fn paths(args: &TrainArgs) -> String {
 
 /// The model to begin from: a file, a run's folder, or the built-in one by its name.
 fn origin(path: &Path) -> crate::Result<Model> {
-    load_model(if path == Path::new("default") && !path.exists() { None } else { Some(path) })
+    let mut model = load_model(if path == Path::new("default") && !path.exists() { None } else { Some(path) })?;
+    // All runs' models have the same name; their folders have not.
+    if let (true, Some(name)) = (path.is_dir(), path.file_name()) {
+        model.name = name.to_string_lossy().into_owned();
+    }
+    Ok(model)
 }
 
 /// What was typed, on top of the recipe, on top of the defaults.

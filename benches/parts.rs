@@ -50,7 +50,7 @@ fn layer(c: &mut Criterion) {
         let aux = tensor(&[directions, spec.aux.len(), hidden], 0.06, "further parameters");
         let run = |a: &Tensor, r: &Tensor, aux: &Tensor| {
             let some = |t| (Tensor::elem_count(t) > 0).then_some(t);
-            recurrent(kind, directions, Inputs { a, r: some(r), aux: some(aux) }, &lengths)
+            recurrent(kind, directions, Inputs { a, r: some(r), aux: some(aux), carry: None }, &lengths)
         };
         group.bench_function(BenchmarkId::new("infer", spec.name), |b| b.iter(|| run(&a, &r, &aux).expect(FINE)));
         let [a, r, aux] = [a, r, aux].map(|t| Var::from_tensor(&t).expect(FINE));

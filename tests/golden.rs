@@ -252,7 +252,7 @@ fn stack_is(kind: CellKind, file: &str) -> Outcome {
         let mut output = input.as_tensor().clone();
         for Parameters { w, b, r, aux } in &layers {
             let a = linear(&output, w, b)?;
-            output = recurrent(kind, 2, Inputs { a: &a, r: Some(r), aux: aux.as_deref() }, &lengths)?;
+            output = recurrent(kind, 2, Inputs { a: &a, r: Some(r), aux: aux.as_deref(), carry: None }, &lengths)?;
         }
         assert_near(&what("output"), &numbers(&output)?, &pack(&stack.output, &lengths), tolerance);
 

@@ -41,6 +41,11 @@ impl LayerCell {
         matches!(self, Self::Recurrent(kind) if kind.spec().projects)
     }
 
+    /// Whether states may be clipped and mixed with older ones: not where they are scaled from frame to frame.
+    pub fn carries(self) -> bool {
+        matches!(self, Self::Recurrent(kind) if kind != CellKind::Slstm)
+    }
+
     /// Whether W and R slide over the mel axis.
     pub fn slides(self) -> bool {
         matches!(self, Self::Recurrent(kind) if kind.spec().slides)

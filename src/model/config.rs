@@ -99,6 +99,11 @@ pub struct LayerConfig {
     pub dropout: f32,
     /// Whether all frames of an utterance share one mask of that dropout (Gal and Ghahramani 2016).
     pub variational: bool,
+    /// Zoneout while training: probabilities that a value of the output, and of the other states, stays what it was one
+    /// frame before (Krueger et al. 2017).
+    pub zoneout: [f32; 2],
+    /// States other than the output are held within this distance of zero; 0: they are not.
+    pub clip: f32,
     /// Dropout of the recurrent weights while training, one mask for all frames (Merity et al. 2018).
     pub weight_dropout: f32,
 }
@@ -119,6 +124,8 @@ impl Default for LayerConfig {
             guess: false,
             dropout: 0.0,
             variational: false,
+            zoneout: [0.0; 2],
+            clip: 0.0,
             weight_dropout: 0.0,
         }
     }
@@ -194,6 +201,12 @@ impl ModelConfig {
             (
                 layers.iter().all(|l| l.heads >= 1 && l.hidden.is_multiple_of(l.heads)),
                 "hidden must be a multiple of heads",
+            ),
+            (layers.iter().all(|l| l.clip >= 0.0 && l.clip.is_finite()), "clip must not be negative"),
+            (layers.iter().all(|l| l.zoneout.iter().all(|z| rate(*z))), "zoneout must lie between 0 and 1, 1 excluded"),
+            (
+                layers.iter().all(|l| l.zoneout == [0.0; 2] && l.clip == 0.0 || l.cell.carries() && l.projection == 0),
+                "zoneout and clip need a cell other than slstm and mlstm, without projection",
             ),
             (layers.iter().all(|l| l.projection <= 16384), "projection must lie between 0 and 16384"),
             (

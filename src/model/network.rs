@@ -15,7 +15,7 @@ use crate::nn::noise::weight_noise;
 use crate::nn::norm::layer_norm;
 use crate::nn::params::Params;
 use crate::nn::patches::{Axis, patches, subsample};
-use crate::nn::recurrent::{CellKind, Inputs, recurrent};
+use crate::nn::recurrent::{Carry, CellKind, Inputs, recurrent};
 use crate::nn::relu::relu;
 use crate::nn::skip::{highway, residual};
 use crate::rng::Rng;
@@ -168,7 +168,13 @@ impl Pass<'_> {
         if !spec.aux.is_empty() {
             aux = Some(self.weight(&format!("{name}.aux"))?);
         }
-        let inputs = Inputs { a, r: r.as_ref(), aux: aux.as_ref() };
+        let rng = match &mut self.mode {
+            Mode::Train(rng) => Some(&mut **rng),
+            Mode::Infer => None,
+        };
+        let shape = (layer.directions(), layer.units(row));
+        let carry = Carry::new(layer.clip, layer.zoneout, &self.lengths, shape, rng);
+        let inputs = Inputs { a, r: r.as_ref(), aux: aux.as_ref(), carry: Some(&carry) };
         Ok(recurrent(kind, layer.directions(), inputs, &self.lengths)?)
     }
 
@@ -222,7 +228,7 @@ mod tests {
         ModelConfig {
             convolutions: vec![convolution.clone(), ConvolutionConfig { stride: [1, 2], ..convolution }],
             layers: vec![
-                LayerConfig { guess: true, variational: true, ..layer.clone() },
+                LayerConfig { guess: true, variational: true, zoneout: [0.1, 0.2], clip: 3.0, ..layer.clone() },
                 LayerConfig { skip: Skip::Residual, merge: Merge::Sum, hidden: 12, ..layer.clone() },
                 LayerConfig { skip: Skip::Highway, ..layer.clone() },
                 LayerConfig { subsample: 2, layer_norm: true, ..layer },

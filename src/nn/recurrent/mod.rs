@@ -5,6 +5,7 @@
 //! the backward pass. [`mod@reference`] is the plain definition in f64; [`cpu`] is the fast path in f32 and must agree
 //! with it. [`op`] joins them to candle: f64 tensors go through the reference, f32 tensors through the fast path.
 
+pub mod carry;
 pub mod cells;
 pub mod cpu;
 pub mod lane;
@@ -12,5 +13,6 @@ pub mod op;
 pub mod problem;
 pub mod reference;
 
+pub use carry::Carry;
 pub use cells::CellKind;
 pub use op::{Inputs, recurrent};

@@ -1,6 +1,7 @@
 //! The recurrent layer as one operation on candle tensors.
 #![forbid(unsafe_code)]
 
+use super::carry::Carry;
 use super::cells::{Cell, CellKind, Spec, Visitor};
 use super::problem::Problem;
 use super::{cpu, reference};
@@ -19,6 +20,8 @@ pub struct Inputs<'a> {
     pub r: Option<&'a Tensor>,
     /// `[D, A, H]`: the cell's A further parameters of each unit; nothing for a cell without.
     pub aux: Option<&'a Tensor>,
+    /// What happens to states between one step and the next; nothing: nothing.
+    pub carry: Option<&'a Carry>,
 }
 
 /// Runs a recurrent layer of `directions` (1 or 2) over a packed batch.
@@ -39,7 +42,9 @@ pub fn recurrent(kind: CellKind, directions: usize, x: Inputs<'_>, lengths: &Len
     let missing = Tensor::zeros(0, x.a.dtype(), x.a.device())?;
     let (r, aux) = (x.r.unwrap_or(&missing).contiguous()?, x.aux.unwrap_or(&missing).contiguous()?);
     let keep = [x.a, &r, &aux].iter().any(|t| t.track_op());
+    let carry = x.carry.cloned().unwrap_or_default();
     let op = Recurrent {
+        carry,
         kind,
         lengths: lengths.clone(),
         directions,
@@ -58,6 +63,7 @@ struct Recurrent {
     lengths: Lengths,
     directions: usize,
     hidden: usize,
+    carry: Carry,
     projection: usize,
     heads: usize,
     /// Whether a backward pass may follow.
@@ -72,7 +78,7 @@ impl Recurrent {
 
     fn problem(&self) -> Problem<'_> {
         let Self { directions, hidden, projection, heads, .. } = *self;
-        Problem { lengths: &self.lengths, directions, hidden, projection, heads }
+        Problem { lengths: &self.lengths, directions, hidden, projection, carry: &self.carry, heads }
     }
 
     fn check(&self, x: Inputs<'_>) -> Result<()> {
@@ -84,7 +90,9 @@ impl Recurrent {
             (x.aux, expected(spec.aux.len(), [self.directions, spec.aux.len(), hidden])),
         ];
         let fits = shapes.iter().all(|(tensor, shape)| tensor.map(Tensor::dims) == shape.as_deref());
-        let parted = hidden.is_multiple_of(self.heads);
+        let shares = 2 * self.lengths.rows() * self.directions * hidden;
+        let parted = hidden.is_multiple_of(self.heads)
+            && (self.carry.shares.is_empty() || self.carry.shares.len() == shares && self.projection == 0);
         if !fits || !parted || !(1..=2).contains(&self.directions) {
             let dims = shapes.map(|(tensor, _)| tensor.map(Tensor::dims).unwrap_or_default().to_vec());
             let (name, rows) = (spec.name, self.lengths.rows());

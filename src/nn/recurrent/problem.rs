@@ -1,6 +1,7 @@
 //! What a call of the recurrent layer is about, beside its numbers.
 #![forbid(unsafe_code)]
 
+use super::carry::Carry;
 use super::cells::Spec;
 use crate::lengths::Lengths;
 
@@ -15,6 +16,8 @@ pub struct Problem<'a> {
     pub hidden: usize,
     /// Numbers that the output is projected to before R sees it, P; 0: it is not.
     pub projection: usize,
+    /// What happens to states between one step and the next.
+    pub carry: &'a Carry,
     /// Groups of neighbouring units that hear only each other through R: it is block-diagonal, `[D, G H, H / heads]`.
     pub heads: usize,
 }

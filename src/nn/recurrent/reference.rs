@@ -2,6 +2,7 @@
 //! fast paths are tested against it, and it is tested against PyTorch and against finite differences.
 #![forbid(unsafe_code)]
 
+use super::carry::Carry;
 use super::cells::{Cell, Gradients, Step, StepGrad};
 use super::problem::Problem;
 
@@ -90,6 +91,13 @@ impl Runner<'_> {
         (0..count).map(|n| self.x.aux[self.column(unit, count, n)]).collect()
     }
 
+    /// The share of the new value of a state that is carried on.
+    fn share<C: Cell>(&self, row: usize, s: usize, unit: usize) -> f64 {
+        let row = row * self.p.directions + self.direction;
+        let at = Carry::start(&C::SPEC, row, s, self.p.hidden) + unit;
+        self.p.carry.shares.get(at).map_or(1.0, |share| f64::from(*share))
+    }
+
     fn run<C: Cell>(&self) -> Trace {
         let (hidden, spec) = (self.p.hidden, C::SPEC);
         let mut times: Vec<usize> = (0..self.p.lengths.sorted()[self.utterance]).collect();
@@ -120,7 +128,10 @@ impl Runner<'_> {
                 let (a, aux, prev) = (self.input::<C>(row, unit), self.aux::<C>(unit), before(unit));
                 let mut after = prev.clone();
                 C::step(&Step { a: &a, r: &r, aux: &aux, prev: &prev }, &mut after, &mut saved[unit]);
-                after.iter().enumerate().for_each(|(s, v)| next[s][unit] = *v);
+                for (s, (new, old)) in after.iter().zip(&prev).enumerate() {
+                    let share = self.share::<C>(row, s, unit);
+                    next[s][unit] = self.p.carry.forward(s == spec.output, *new, *old, share);
+                }
             }
             let next_seen = self.seen::<C>(&next[0]);
             states.push(next);
@@ -168,6 +179,12 @@ impl Runner<'_> {
                     next[spec.output] += dy[unit];
                 }
                 let state: Vec<f64> = prev.iter().map(|s| s[unit]).collect();
+                for (s, next) in next.iter_mut().enumerate() {
+                    let (carried, share) = (trace.states[step + 1][s][unit], self.share::<C>(row, s, unit));
+                    let [new, old] = self.p.carry.backward(s == spec.output, *next, carried, share);
+                    *next = new;
+                    before[s][unit] += old;
+                }
                 let mut d = [gates, spec.rows_of_r(), spec.aux.len(), spec.states.len()].map(|n| vec![0.0; n]);
                 let aux = self.aux::<C>(unit);
                 let [a, r, d_aux, d_prev] = &mut d;

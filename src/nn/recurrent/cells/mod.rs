@@ -16,6 +16,7 @@ mod lstm;
 mod lstm_1997;
 mod lstm_cell_gates;
 mod lstm_coupled;
+mod lstm_coupled_peephole;
 mod lstm_peephole;
 mod mgu;
 mod slstm;
@@ -29,8 +30,9 @@ pub use indrnn::IndRnn;
 pub use ligru::LiGru;
 pub use lstm::Lstm;
 pub use lstm_1997::Lstm1997;
-pub use lstm_cell_gates::LstmCellGates;
+pub use lstm_cell_gates::{LstmCellGates, LstmCellGatesLinear};
 pub use lstm_coupled::LstmCoupled;
+pub use lstm_coupled_peephole::LstmCoupledPeephole;
 pub use lstm_peephole::LstmPeephole;
 pub use mgu::Mgu;
 pub use slstm::Slstm;
@@ -222,7 +224,9 @@ cells! {
     Lstm1997 => "lstm-1997",
     LstmPeephole => "lstm-peephole",
     LstmCellGates => "lstm-cell-gates",
+    LstmCellGatesLinear => "lstm-cell-gates-linear",
     LstmCoupled => "lstm-coupled",
+    LstmCoupledPeephole => "lstm-coupled-peephole",
     ConvLstm => "conv-lstm",
     Gru => "gru",
     GruCho => "gru-cho",

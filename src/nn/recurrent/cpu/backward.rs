@@ -120,6 +120,19 @@ impl<'a, C: Cell, const G: usize, const R: usize, const M: usize> Backward<'a, C
         loaded
     }
 
+    /// State `s` as it was carried on from time `t`; of the output nobody asks.
+    #[inline(always)]
+    fn after<S: Simd>(&self, simd: S, s: usize, (t, b, j): (usize, usize, usize)) -> Vector<S> {
+        let padded = self.unit.hidden().next_multiple_of(S::F32_LANES);
+        let output = C::SPEC.output;
+        if s == output {
+            return Vector { simd, v: simd.splat_f32s(0.0) };
+        }
+        let row = self.unit.lengths.row(t, b) * (C::SPEC.states.len() - 1 + C::SPEC.saved.len());
+        let from = &self.input.kept[(row + s - usize::from(s > output)) * padded + j..][..S::F32_LANES];
+        Vector { simd, v: load(simd, from) }
+    }
+
     /// Gradient of the gates of row `b` at time `t`, hidden units from `j` on.
     #[inline(always)]
     fn step<S: Simd>(&self, simd: S, carried: &mut Carried, out: &mut Output, (t, b, j): (usize, usize, usize)) {
@@ -141,6 +154,13 @@ impl<'a, C: Cell, const G: usize, const R: usize, const M: usize> Backward<'a, C
             loaded.next[C::SPEC.output] = loaded.next[C::SPEC.output] + dy;
         }
 
+        // What of the gradients goes past the step, to the states before it.
+        let mut past = [zero; MAX];
+        self.unit.carry::<S, C>(simd, (t, b, j), |s, share| {
+            let carried = self.after(simd, s, (t, b, j));
+            let is_output = s == C::SPEC.output;
+            [loaded.next[s], past[s]] = self.unit.problem.carry.backward(is_output, loaded.next[s], carried, share);
+        });
         let (mut a, mut r, mut aux, mut prev) = ([zero; G], [zero; R], [zero; MAX], [zero; MAX]);
         let recurrent = if C::SPEC.added { 0 } else { R };
         let mut d = Gradients {
@@ -150,6 +170,7 @@ impl<'a, C: Cell, const G: usize, const R: usize, const M: usize> Backward<'a, C
             prev: &mut prev[..states],
         };
         C::step_grad(&loaded.seen::<C>(), &mut d);
+        prev[..states].iter_mut().zip(past).for_each(|(prev, past)| *prev = *prev + past);
         let local = lengths.row(t, b);
         let write = |to: &mut [f32], values: &[Vector<S>]| {
             for (n, value) in values.iter().enumerate() {

@@ -130,6 +130,9 @@ impl<'a, C: Cell, const G: usize, const R: usize, const M: usize> Forward<'a, C,
         let (mut next, mut saved) = ([zero; MAX], [zero; MAX]);
         let seen = Step { a: &a, r, aux: &aux[..C::SPEC.aux.len()], prev: &prev[..states] };
         C::step(&seen, &mut next[..states], &mut saved[..saved_count]);
+        self.unit.carry::<S, C>(simd, (t, b, j), |s, share| {
+            next[s] = self.unit.problem.carry.forward(s == output, next[s], prev[s], share);
+        });
         let local = self.unit.lengths.row(t, b);
         if self.projects() {
             store(simd, &mut state.full[b * padded + j..][..S::F32_LANES], next[0].v);

@@ -13,13 +13,15 @@ mod backward;
 mod forward;
 pub mod simd;
 
+use super::carry::Carry;
 use super::cells::{Cell, CellKind, Visitor};
 use super::problem::Problem;
 use crate::lengths::Lengths;
 use crate::nn::product::{View, product};
 use crate::nn::sums::column_sums;
+use pulp::Simd;
 use rayon::prelude::*;
-use simd::{Packed, Path};
+use simd::{Packed, Path, Vector, load};
 
 /// The numbers of a layer, all row-major.
 #[derive(Clone, Copy)]
@@ -112,6 +114,25 @@ impl<'a> Unit<'a> {
     /// The row of the whole batch.
     fn global(&self, t: usize, b: usize) -> usize {
         self.problem.lengths.row(t, self.first + b)
+    }
+
+    /// Calls `f` with every state and the share of its new value that is carried on from row `b` at time `t`, units from
+    /// `j` on; not at all if nothing happens to states.
+    #[inline(always)]
+    fn carry<S: Simd, C: Cell>(&self, simd: S, (t, b, j): (usize, usize, usize), mut f: impl FnMut(usize, Vector<S>)) {
+        let Problem { carry, directions, hidden, .. } = self.problem;
+        if carry.is_nothing() {
+            return;
+        }
+        let row = self.global(t, b) * directions + self.direction;
+        for s in 0..C::SPEC.states.len() {
+            let at = Carry::start(&C::SPEC, row, s, hidden) + self.head * self.hidden() + j;
+            let share = match carry.shares.is_empty() {
+                true => simd.splat_f32s(1.0),
+                false => load(simd, &carry.shares[at..][..S::F32_LANES.min(self.hidden() - j)]),
+            };
+            f(s, Vector { simd, v: share });
+        }
     }
 
     /// This direction's part of something that lies direction by direction.

@@ -22,6 +22,16 @@ fn can(kind: CellKind, projection: usize) -> bool {
     projection == 0 || kind.spec().projects
 }
 
+/// Zoneout and clipping wherever they can be, so that every test has them.
+fn carry(kind: CellKind, projection: usize, lengths: &Lengths, shape: (usize, usize)) -> Carry {
+    match (kind, projection) {
+        // Its states are scaled by each other.
+        (CellKind::Slstm, _) => Carry::default(),
+        (_, 0) => Carry::new(0.7, [0.2, 0.4], lengths, shape, Some(&mut Rng::stream(1, "zoneout", 0))),
+        _ => Carry { clip: 0.7, shares: Vec::new() },
+    }
+}
+
 fn random(n: usize, scale: f32, purpose: &str) -> Vec<f32> {
     let mut rng = Rng::stream(1, purpose, n as u64);
     (0..n).map(|_| scale * rng.normal()).collect()
@@ -83,7 +93,8 @@ fn every_path_agrees_with_the_definition() {
                 continue;
             }
             let lengths = Lengths::new(lengths);
-            let problem = Problem { lengths: &lengths, directions, hidden, projection, heads };
+            let carry = carry(kind, projection, &lengths, (directions, hidden));
+            let problem = Problem { lengths: &lengths, directions, hidden, projection, carry: &carry, heads };
             let numbers = Numbers::new(kind, &problem);
             let (y, d) = kind.visit(Reference(problem, &numbers));
             for path in Path::available() {
@@ -107,7 +118,8 @@ fn threads_and_batch_mates_change_no_bit() {
     for &kind in CellKind::ALL {
         let (directions, hidden, gates) = (2, 20, kind.spec().gates.len());
         let all = Lengths::new(&[9, 7, 7, 3, 2]);
-        let problem = Problem { lengths: &all, directions, hidden, projection: 0, heads: 1 };
+        let carry = Carry::default();
+        let problem = Problem { lengths: &all, directions, hidden, projection: 0, carry: &carry, heads: 1 };
         let numbers = Numbers::new(kind, &problem);
         let run = |threads: usize| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool");
@@ -125,7 +137,7 @@ fn threads_and_batch_mates_change_no_bit() {
         let alone = Lengths::new(&[7]);
         let row = |t: usize| &numbers.a[all.row(t, 1) * width..][..width];
         let own: Vec<f32> = (0..7).flat_map(row).copied().collect();
-        let problem = Problem { lengths: &alone, directions, hidden, projection: 0, heads: 1 };
+        let problem = Problem { lengths: &alone, directions, hidden, projection: 0, carry: &carry, heads: 1 };
         let (y, _) = forward(kind, &problem, Input { a: &own, ..numbers.input() }, false);
         for t in 0..7 {
             let (ours, theirs) = (t * directions * hidden, all.row(t, 1) * directions * hidden);
@@ -169,7 +181,8 @@ fn the_definition_agrees_with_finite_differences() {
             if !can(kind, projection) {
                 continue;
             }
-            let problem = Problem { lengths: &lengths, directions: 2, hidden: 4, projection, heads };
+            let carry = carry(kind, projection, &lengths, (2, 4));
+            let problem = Problem { lengths: &lengths, directions: 2, hidden: 4, projection, carry: &carry, heads };
             let Numbers { a, r, aux, dy } = Numbers::new(kind, &problem);
             kind.visit(Check(problem, [wide(&a), wide(&r), wide(&aux)], wide(&dy)));
         }

@@ -36,7 +36,7 @@ Examples:
   formant train --data corpus --out run --recipe recipes/plain/recipe.toml --set train.epochs=30
       With a recipe of one's own, one value changed.
   formant train --data corpus --out run --from default
-      Begin with the model inside formant: much less data will do.
+      Begin with the weights of the model inside formant.
   formant train --data corpus --out run --resume
       Go on with a run that was broken off.
   tensorboard --logdir run/tensorboard

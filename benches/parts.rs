@@ -33,7 +33,7 @@ fn fbank(c: &mut Criterion) {
     group.finish();
 }
 
-/// One bidirectional layer of every cell at B = 16, T = 300, H = 250; elements are frames.
+/// One bidirectional layer of every cell at B = 16, T = 300, F = 500, H = 250; elements are frames.
 fn layer(c: &mut Criterion) {
     let (batch, frames, hidden, directions) = (16, 300, 250, 2);
     let lengths = Lengths::new(&vec![frames; batch]);
@@ -45,18 +45,22 @@ fn layer(c: &mut Criterion) {
             let data = noise(shape.iter().product(), scale, purpose);
             Tensor::from_vec(data, shape, &Device::Cpu).expect(FINE)
         };
-        let a = tensor(&[lengths.rows(), directions * spec.gates.len() * hidden], 1.0, "gates");
+        let rows = directions * spec.gates.len() * hidden;
+        let x = tensor(&[lengths.rows(), 2 * hidden], 1.0, "input");
+        let (w, b) = (tensor(&[rows, 2 * hidden], 0.04, "input weights"), tensor(&[rows], 0.06, "biases"));
         let r = tensor(&[directions, spec.rows_of_r() * hidden, hidden], 0.06, "weights");
         let aux = tensor(&[directions, spec.aux.len(), hidden], 0.06, "further parameters");
-        let run = |a: &Tensor, r: &Tensor, aux: &Tensor| {
+        let run = |[x, w, b, r, aux]: [&Tensor; 5]| {
             let some = |t| (Tensor::elem_count(t) > 0).then_some(t);
-            recurrent(kind, directions, Inputs { a, r: some(r), aux: some(aux), carry: None }, &lengths)
+            recurrent(kind, directions, Inputs { x, w, b, r: some(r), aux: some(aux), carry: None }, &lengths)
         };
-        group.bench_function(BenchmarkId::new("infer", spec.name), |b| b.iter(|| run(&a, &r, &aux).expect(FINE)));
-        let [a, r, aux] = [a, r, aux].map(|t| Var::from_tensor(&t).expect(FINE));
-        group.bench_function(BenchmarkId::new("forward", spec.name), |b| b.iter(|| run(&a, &r, &aux).expect(FINE)));
+        let fixed = [&x, &w, &b, &r, &aux];
+        group.bench_function(BenchmarkId::new("infer", spec.name), |b| b.iter(|| run(fixed).expect(FINE)));
+        let trained = [&x, &w, &b, &r, &aux].map(|t| Var::from_tensor(t).expect(FINE));
+        let trained = trained.each_ref().map(Var::as_tensor);
+        group.bench_function(BenchmarkId::new("forward", spec.name), |b| b.iter(|| run(trained).expect(FINE)));
         group.bench_function(BenchmarkId::new("forward and backward", spec.name), |b| {
-            b.iter(|| run(&a, &r, &aux).and_then(|y| y.sum_all()?.backward()).expect(FINE));
+            b.iter(|| run(trained).and_then(|y| y.sum_all()?.backward()).expect(FINE));
         });
     }
     group.finish();

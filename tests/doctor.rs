@@ -2,7 +2,7 @@
 #![forbid(unsafe_code)]
 
 use crate::support::Place;
-use formant::nn::recurrent::cpu::simd::Path as SimdPath;
+use formant::nn::simd::Path as SimdPath;
 
 #[test]
 fn all_is_fine_here() {

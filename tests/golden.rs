@@ -7,7 +7,6 @@ use candle_core::{DType, Device, Tensor, Var};
 use formant::audio::Waveform;
 use formant::features::{FeatureExtractor, FrontEnd};
 use formant::lengths::Lengths;
-use formant::nn::linear::linear;
 use formant::nn::recurrent::{CellKind, Inputs, recurrent};
 use formant::phones::{Labels, PhoneId};
 use serde::Deserialize;
@@ -251,8 +250,8 @@ fn stack_is(kind: CellKind, file: &str) -> Outcome {
         let layers = (0..stack.layers).map(|l| stack.variables(kind, l, dtype)).collect::<Outcome<Vec<_>>>()?;
         let mut output = input.as_tensor().clone();
         for Parameters { w, b, r, aux } in &layers {
-            let a = linear(&output, w, b)?;
-            output = recurrent(kind, 2, Inputs { a: &a, r: Some(r), aux: aux.as_deref(), carry: None }, &lengths)?;
+            let inputs = Inputs { x: &output, w, b, r: Some(r), aux: aux.as_deref(), carry: None };
+            output = recurrent(kind, 2, inputs, &lengths)?;
         }
         assert_near(&what("output"), &numbers(&output)?, &pack(&stack.output, &lengths), tolerance);
 

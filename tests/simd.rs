@@ -2,7 +2,7 @@
 #![forbid(unsafe_code)]
 
 use crate::support::{Place, data, tiny_model};
-use formant::nn::recurrent::cpu::simd::Path as SimdPath;
+use formant::nn::simd::Path as SimdPath;
 use serde_json::Value;
 
 /// How far scores may lie apart: relative to the frames that a score sums up, or absolute for a mean over frames.

@@ -10,7 +10,7 @@ use crate::lengths::Lengths;
 use crate::model::{Mode, ModelConfig, Network};
 use crate::nn::memory::keep_freed_memory;
 use crate::nn::optim::{self, Optimizer, OptimizerState};
-use crate::nn::recurrent::cpu::simd::Path as SimdPath;
+use crate::nn::simd::Path as SimdPath;
 use crate::phones::{Labels, PhoneId, PhoneSet};
 use crate::rng::Rng;
 use candle_core::{Device, Tensor, Var};

@@ -7,7 +7,7 @@ use super::{Outcome, device, use_threads};
 use crate::audio::Waveform;
 use crate::decode::DecoderConfig;
 use crate::model::Model;
-use crate::nn::recurrent::cpu::simd::Path as SimdPath;
+use crate::nn::simd::Path as SimdPath;
 use crate::recognize::Recognizer;
 use serde::Serialize;
 use std::fs;

@@ -14,7 +14,7 @@ use crate::nn::mlstm::mlstm;
 use crate::nn::noise::weight_noise;
 use crate::nn::norm::layer_norm;
 use crate::nn::params::Params;
-use crate::nn::patches::{Axis, patches, subsample};
+use crate::nn::patches::{patches, subsample};
 use crate::nn::recurrent::{Carry, CellKind, Inputs, recurrent};
 use crate::nn::relu::relu;
 use crate::nn::skip::{highway, residual};
@@ -147,23 +147,26 @@ impl Pass<'_> {
         Ok(())
     }
 
-    /// The input part of every gate of a cell that slides: `[N, D G bins C]`.
-    fn slide(&mut self, name: &str, layer: &LayerConfig, x: &Tensor, row: Row) -> Result<Tensor> {
-        let bins = Axis { kernel: layer.kernel, stride: 1 };
-        let (x, _) = patches(x, &self.lengths, row.channels, Axis { kernel: 1, stride: 1 }, bins)?;
-        let a = self.affine(&x.reshape((self.lengths.rows() * row.bins, layer.kernel * row.channels))?, name)?;
+    /// The input weights and biases of a layer; of a cell that slides, as a matrix for all bins.
+    fn input_weights(&mut self, name: &str, layer: &LayerConfig, row: Row) -> Result<(Tensor, Tensor)> {
+        let (w, b) = (self.weight(&format!("{name}.w"))?, self.weight(&format!("{name}.b"))?);
+        if !layer.cell.slides() {
+            return Ok((w, b));
+        }
         let gates = layer.directions() * layer.cell.gates().len();
-        let a = a.reshape((self.lengths.rows(), row.bins, gates, layer.hidden))?.transpose(1, 2)?.contiguous()?;
-        Ok(a.reshape((self.lengths.rows(), gates * row.bins * layer.hidden))?)
+        let w = banded(&w.unsqueeze(0)?, [row.channels, layer.hidden], layer.kernel, row.bins)?.squeeze(0)?;
+        let b = b.reshape((gates, 1, layer.hidden))?.broadcast_as((gates, row.bins, layer.hidden))?;
+        Ok((w, b.contiguous()?.flatten_all()?))
     }
 
-    /// `a` is the input part of every gate.
-    fn cell(&mut self, name: &str, layer: &LayerConfig, kind: CellKind, a: &Tensor, row: Row) -> Result<Tensor> {
+    fn cell(&mut self, name: &str, layer: &LayerConfig, kind: CellKind, x: &Tensor, row: Row) -> Result<Tensor> {
         let (spec, mut r, mut aux) = (kind.spec(), None, None);
+        let (w, b) = self.input_weights(name, layer, row)?;
         if spec.rows_of_r() > 0 {
             let weights = self.weight(&format!("{name}.r"))?;
             let weights = self.dropout(weights, layer.weight_dropout, false)?;
-            r = Some(if spec.slides { banded(&weights, layer.kernel, row.bins)? } else { weights });
+            let channels = [layer.hidden; 2];
+            r = Some(if spec.slides { banded(&weights, channels, layer.kernel, row.bins)? } else { weights });
         }
         if !spec.aux.is_empty() {
             aux = Some(self.weight(&format!("{name}.aux"))?);
@@ -174,7 +177,7 @@ impl Pass<'_> {
         };
         let shape = (layer.directions(), layer.units(row));
         let carry = Carry::new(layer.clip, layer.zoneout, &self.lengths, shape, rng);
-        let inputs = Inputs { a, r: r.as_ref(), aux: aux.as_ref(), carry: Some(&carry) };
+        let inputs = Inputs { x, w: &w, b: &b, r: r.as_ref(), aux: aux.as_ref(), carry: Some(&carry) };
         Ok(recurrent(kind, layer.directions(), inputs, &self.lengths)?)
     }
 
@@ -182,10 +185,12 @@ impl Pass<'_> {
     fn recurrent(&mut self, name: &str, layer: &LayerConfig, row: Row) -> Result<()> {
         let (x, lengths) = subsample(&self.x, &self.lengths, layer.subsample)?;
         self.lengths = lengths;
-        let a = if layer.cell.slides() { self.slide(name, layer, &x, row)? } else { self.affine(&x, name)? };
         let mut y = match layer.cell {
-            LayerCell::Recurrent(kind) => self.cell(name, layer, kind, &a, row)?,
-            LayerCell::Mlstm => mlstm(&a, layer.directions(), layer.hidden, layer.heads, &self.lengths)?,
+            LayerCell::Recurrent(kind) => self.cell(name, layer, kind, &x, row)?,
+            LayerCell::Mlstm => {
+                let a = self.affine(&x, name)?;
+                mlstm(&a, layer.directions(), layer.hidden, layer.heads, &self.lengths)?
+            }
         };
         let units = layer.outputs(row);
         if layer.bidirectional && layer.merge == Merge::Sum {
@@ -260,18 +265,23 @@ mod tests {
     }
 
     #[test]
-    fn batch_mates_do_not_matter() -> Result<()> {
+    fn batch_mates_change_no_bit() -> Result<()> {
         let network = Network::new(&config(), &front(), 5, 1, &Device::Cpu)?;
-        let rows = |n: usize| (0..n * 3).map(|i| (i as f32 * 0.7).sin()).collect::<Vec<_>>();
-        let alone = Tensor::from_vec(rows(7), (7, 3), &Device::Cpu)?;
-        let (expected, _) = network.forward(&alone, &Lengths::new(&[7]), Mode::Infer)?;
-        let both = Lengths::new(&[7, 7]);
-        let twice = Tensor::from_vec(rows(7).chunks(3).flat_map(|r| [r, r].concat()).collect(), (14, 3), &Device::Cpu)?;
-        let (logits, after) = network.forward(&twice, &both, Mode::Infer)?;
-        let (expected, logits) = (op::to_vec::<f32>(&expected)?, op::to_vec::<f32>(&logits)?);
-        for t in 0..after.steps() {
-            let row = &logits[after.row(t, 1) * 5..][..5];
-            assert!(row.iter().zip(&expected[t * 5..]).all(|(a, b)| (a - b).abs() < 1e-6));
+        let frame =
+            |utterance: usize, t: usize| (0..3).map(move |i| ((utterance * 100 + t * 3 + i) as f32 * 0.7).sin());
+        let all = Lengths::new(&[19, 7, 7, 3, 1]);
+        let rows = (0..all.steps()).flat_map(|t| (0..all.active(t)).map(move |b| (b, t)));
+        let x: Vec<f32> = rows.flat_map(|(b, t)| frame(b, t)).collect();
+        let (together, after) =
+            network.forward(&Tensor::from_vec(x, (all.rows(), 3), &Device::Cpu)?, &all, Mode::Infer)?;
+        let together = op::to_vec::<f32>(&together)?;
+        for (b, len) in all.sorted().iter().enumerate() {
+            let x: Vec<f32> = (0..*len).flat_map(|t| frame(b, t)).collect();
+            let x = Tensor::from_vec(x, (*len, 3), &Device::Cpu)?;
+            let alone = op::to_vec::<f32>(&network.forward(&x, &Lengths::new(&[*len]), Mode::Infer)?.0)?;
+            for (t, alone) in alone.chunks(5).enumerate() {
+                assert_eq!(together[after.row(t, b) * 5..][..5], *alone, "frame {t} of utterance {b}");
+            }
         }
         Ok(())
     }

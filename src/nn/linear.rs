@@ -1,9 +1,9 @@
 //! The affine map `y = x W^T + b` as one operation: product and bias together, forward and backward.
 #![forbid(unsafe_code)]
 
-use super::op;
 use super::product::{Element, View, add_product, product};
 use super::sums::column_sums;
+use super::{op, panels};
 use candle_core::{CpuStorage, CustomOp3, DType, Layout, Result, Shape, Tensor, WithDType, bail};
 
 /// `x` `[N, F]`, `w` `[O, F]`, `b` `[O]` to `[N, O]`.
@@ -13,7 +13,8 @@ pub fn linear(x: &Tensor, w: &Tensor, b: &Tensor) -> Result<Tensor> {
 
 struct Linear;
 
-fn forward<T: Element>(x: &[T], w: &[T], b: &[T], inputs: usize) -> Vec<T> {
+/// `x W^T + b` by definition: `x` `[N, inputs]`, `w` `[O, inputs]`, `b` `[O]`. [`panels::affine`] is the same in f32.
+pub fn forward(x: &[f64], w: &[f64], b: &[f64], inputs: usize) -> Vec<f64> {
     let (rows, outputs) = (x.len() / inputs.max(1), b.len());
     let mut y = Vec::with_capacity(rows * outputs);
     for _ in 0..rows {
@@ -23,17 +24,28 @@ fn forward<T: Element>(x: &[T], w: &[T], b: &[T], inputs: usize) -> Vec<T> {
     y
 }
 
-fn backward<T: Element + WithDType>(x: &Tensor, w: &Tensor, dy: &Tensor) -> Result<[Option<Tensor>; 3]> {
-    let ((rows, inputs), outputs) = (x.dims2()?, w.dim(0)?);
-    let dy = dy.contiguous()?;
-    op::with_slices([x, w, &dy], |[x_data, w, dy]: [&[T]; 3]| {
-        let (x_view, w, dy_view) =
-            (View::new(x_data, rows, inputs), View::new(w, outputs, inputs), View::new(dy, rows, outputs));
-        // Nobody asks for the gradient of the features.
-        let dx = x.track_op().then(|| op::from_vec(product(dy_view, w), (rows, inputs))).transpose()?;
-        let dw = op::from_vec(product(dy_view.t(), x_view), (outputs, inputs))?;
-        Ok([dx, Some(dw), Some(op::from_vec(column_sums(dy, outputs), outputs)?)])
-    })?
+/// Gradients of what [`forward`] takes, given that of its result; of x only if somebody asks for it.
+pub fn backward<T: Element + WithDType>(
+    x: &[T],
+    w: &[T],
+    dy: &[T],
+    (inputs, outputs): (usize, usize),
+    wants_x: bool,
+) -> (Option<Vec<T>>, Vec<T>, Vec<T>) {
+    let rows = dy.len() / outputs.max(1);
+    let (x, w, dy_view) = (View::new(x, rows, inputs), View::new(w, outputs, inputs), View::new(dy, rows, outputs));
+    (wants_x.then(|| product(dy_view, w)), product(dy_view.t(), x), column_sums(dy, outputs))
+}
+
+fn gradients<T: Element + WithDType>(x: &Tensor, w: &Tensor, b: &Tensor, dy: &Tensor) -> Result<[Option<Tensor>; 3]> {
+    let (outputs, inputs) = w.dims2()?;
+    // Nobody asks for the gradient of the features.
+    let asked = x.track_op();
+    let (dx, dw, db) = op::with_slices([x, w, &dy.contiguous()?], |[x, w, dy]: [&[T]; 3]| {
+        backward(x, w, dy, (inputs, outputs), asked)
+    })?;
+    let dx = dx.map(|dx| op::from_vec(dx, x.shape())).transpose()?;
+    Ok([dx, Some(op::from_vec(dw, w.shape())?), Some(op::from_vec(db, b.shape())?)])
 }
 
 impl CustomOp3 for Linear {
@@ -57,7 +69,7 @@ impl CustomOp3 for Linear {
         }
         let y = match x {
             CpuStorage::F32(_) => {
-                CpuStorage::F32(forward(op::slice(x, lx)?, op::slice(w, lw)?, op::slice(b, lb)?, inputs))
+                CpuStorage::F32(panels::affine(op::slice(x, lx)?, op::slice(w, lw)?, op::slice(b, lb)?, inputs))
             }
             CpuStorage::F64(_) => {
                 CpuStorage::F64(forward(op::slice(x, lx)?, op::slice(w, lw)?, op::slice(b, lb)?, inputs))
@@ -71,13 +83,13 @@ impl CustomOp3 for Linear {
         &self,
         x: &Tensor,
         w: &Tensor,
-        _b: &Tensor,
+        b: &Tensor,
         _y: &Tensor,
         dy: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
         let [dx, dw, db] = match x.dtype() {
-            DType::F64 => backward::<f64>(x, w, dy)?,
-            _ => backward::<f32>(x, w, dy)?,
+            DType::F64 => gradients::<f64>(x, w, b, dy)?,
+            _ => gradients::<f32>(x, w, b, dy)?,
         };
         Ok((dx, dw, db))
     }

@@ -29,9 +29,30 @@ impl<'a, T> View<'a, T> {
         Self::strided(data, rows, cols, cols)
     }
 
+    /// A row; of a matrix that is no transpose.
+    pub fn row(self, row: usize) -> &'a [T] {
+        &self.data[row * self.row_stride..][..self.cols]
+    }
+
     /// The transpose.
     pub fn t(self) -> Self {
         Self { rows: self.cols, cols: self.rows, row_stride: self.col_stride, col_stride: self.row_stride, ..self }
+    }
+}
+
+/// Who works on a product.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Workers {
+    /// The calling thread: the others have work of their own.
+    Caller,
+    /// All threads of the pool.
+    Pool,
+}
+
+impl Workers {
+    /// For each of `jobs` that run side by side.
+    pub fn beside(jobs: usize) -> Self {
+        if jobs < rayon::current_num_threads() { Self::Pool } else { Self::Caller }
     }
 }
 
@@ -51,25 +72,30 @@ impl Element for f64 {
     const ONE: Self = 1.0;
 }
 
-/// `lhs rhs`, row-major `[lhs.rows, rhs.cols]`.
+/// `lhs rhs`, row-major `[lhs.rows, rhs.cols]`, by all threads.
 ///
 /// # Panics
 /// If the shapes do not fit: a mistake in this crate, not in its input.
 pub fn product<T: Element>(lhs: View<'_, T>, rhs: View<'_, T>) -> Vec<T> {
+    product_by(Workers::Pool, lhs, rhs)
+}
+
+/// [`product`] by some of them.
+pub fn product_by<T: Element>(workers: Workers, lhs: View<'_, T>, rhs: View<'_, T>) -> Vec<T> {
     let len = lhs.rows * rhs.cols;
     let mut dst = Vec::with_capacity(len);
     if len > 0 {
         // SAFETY: the buffer has room for `len` numbers. Without accumulation every one of them is written and none read,
         // also where the sums have no term; only then is their number set.
         unsafe {
-            multiply(dst.as_mut_ptr(), lhs, rhs, false);
+            multiply(workers, dst.as_mut_ptr(), lhs, rhs, false);
             dst.set_len(len);
         }
     }
     dst
 }
 
-/// `dst += lhs rhs`; `dst` is row-major `[lhs.rows, rhs.cols]`.
+/// `dst += lhs rhs`, by all threads; `dst` is row-major `[lhs.rows, rhs.cols]`.
 ///
 /// # Panics
 /// If the shapes do not fit: a mistake in this crate, not in its input.
@@ -77,7 +103,7 @@ pub fn add_product<T: Element>(dst: &mut [T], lhs: View<'_, T>, rhs: View<'_, T>
     assert!(dst.len() == lhs.rows * rhs.cols, "shapes of a product do not fit");
     if !dst.is_empty() {
         // SAFETY: the slice has as many numbers as the product, and, being borrowed mutably, overlaps neither operand.
-        unsafe { multiply(dst.as_mut_ptr(), lhs, rhs, true) }
+        unsafe { multiply(Workers::Pool, dst.as_mut_ptr(), lhs, rhs, true) }
     }
 }
 
@@ -85,9 +111,13 @@ pub fn add_product<T: Element>(dst: &mut [T], lhs: View<'_, T>, rhs: View<'_, T>
 ///
 /// # Safety
 /// `dst` must have room for `lhs.rows * rhs.cols` numbers that nobody else uses; with `accumulate` they must be there.
-unsafe fn multiply<T: Element>(dst: *mut T, lhs: View<'_, T>, rhs: View<'_, T>, accumulate: bool) {
+unsafe fn multiply<T: Element>(workers: Workers, dst: *mut T, lhs: View<'_, T>, rhs: View<'_, T>, accumulate: bool) {
     let (m, n, k) = (lhs.rows, rhs.cols, lhs.cols);
     assert!(k == rhs.rows, "shapes of a product do not fit");
+    let parallelism = match workers {
+        Workers::Caller => Parallelism::None,
+        Workers::Pool => Parallelism::Rayon(rayon::current_num_threads()),
+    };
     // gemm's "alpha" scales what is in dst already, "beta" the product.
     // SAFETY: View keeps its matrix inside its slice, and the caller answers for dst.
     unsafe {
@@ -110,7 +140,7 @@ unsafe fn multiply<T: Element>(dst: *mut T, lhs: View<'_, T>, rhs: View<'_, T>, 
             false,
             false,
             false,
-            Parallelism::Rayon(rayon::current_num_threads()),
+            parallelism,
         );
     }
 }

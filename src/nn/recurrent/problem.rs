@@ -12,6 +12,8 @@ pub struct Problem<'a> {
     pub lengths: &'a Lengths,
     /// Directions, D: 1 (forward in time) or 2 (forward, then backward).
     pub directions: usize,
+    /// Numbers of a frame of the layer's input, F.
+    pub inputs: usize,
     /// Units of one direction, H.
     pub hidden: usize,
     /// Numbers that the output is projected to before R sees it, P; 0: it is not.
@@ -43,10 +45,30 @@ impl Problem<'_> {
         spec.rows_of_r() + usize::from(self.projection > 0)
     }
 
-    /// Numbers of `a`, of `r`, of `aux`, and of the output.
-    pub fn sizes(&self, spec: &Spec) -> [usize; 4] {
+    /// How many numbers the call's tensors have.
+    pub fn sizes(&self, spec: &Spec) -> Sizes {
         let (rows, units) = (self.lengths.rows(), self.directions * self.hidden);
-        let r = units * self.groups(spec) * self.seen();
-        [rows * units * spec.gates.len(), r, units * spec.aux.len(), rows * self.directions * self.output()]
+        let b = units * spec.gates.len();
+        Sizes {
+            a: rows * b,
+            b,
+            r: units * self.groups(spec) * self.seen(),
+            aux: units * spec.aux.len(),
+            y: rows * self.directions * self.output(),
+        }
     }
+}
+
+/// See [`Problem::sizes`].
+pub struct Sizes {
+    /// The gates' input parts.
+    pub a: usize,
+    /// Biases.
+    pub b: usize,
+    /// Recurrent weights.
+    pub r: usize,
+    /// Further parameters.
+    pub aux: usize,
+    /// The output.
+    pub y: usize,
 }

@@ -1,10 +1,14 @@
 //! The time loop of one unit, backward pass: the gradient of each gate. Only what the loop carries is computed in it.
+#![forbid(unsafe_code)]
 
-use super::simd::{Vector, load, panel_product, store};
-use super::{COLUMNS, Unit, for_tiles, tile_rows};
+use super::unit::Unit;
+use super::vector::Vector;
+use crate::nn::panels::{COLUMNS, TileRows, for_products, panel_product, tile_rows};
 use crate::nn::recurrent::cells::{Cell, Gradients, MAX, StepGrad};
+use crate::nn::simd::{load, store};
 use pulp::{Simd, WithSimd};
 use std::marker::PhantomData;
+use std::ops::Range;
 
 /// What a unit's backward pass reads.
 pub struct Input<'a> {
@@ -188,29 +192,25 @@ impl<'a, C: Cell, const G: usize, const R: usize, const M: usize> Backward<'a, C
         }
     }
 
-    /// The gradients of row `b`'s projected output and, through `panels`, of what was projected.
+    /// The gradients of the projected output at time `t` and, through `panels`, of what was projected.
     #[inline(always)]
-    fn unproject<S: Simd>(
-        &self,
-        simd: S,
-        panels: &[S::f32s],
-        carried: &mut Carried,
-        out: &mut Output,
-        (t, b): (usize, usize),
-    ) {
-        let (seen, at) = (self.unit.seen(), b * carried.width);
-        let projected = &mut out.projected[self.unit.lengths.row(t, b) * seen..][..seen];
-        let dy = &self.input.dy[self.output(t, b)..][..seen];
-        for ((to, carried), dy) in projected.iter_mut().zip(&carried.seen[at..]).zip(dy) {
-            *to = carried + dy;
+    fn unproject<S: Simd>(&self, simd: S, panels: &[S::f32s], carried: &mut Carried, out: &mut Output, t: usize) {
+        let (seen, first, active) = (self.unit.seen(), self.unit.lengths.offset(t), self.unit.lengths.active(t));
+        for b in 0..active {
+            let dy = &self.input.dy[self.output(t, b)..][..seen];
+            let of_row = &mut carried.seen[b * carried.width..][..carried.width];
+            let to = &mut out.projected[(first + b) * seen..][..seen];
+            to.iter_mut().zip(&*of_row).zip(dy).for_each(|((to, carried), dy)| *to = carried + dy);
+            // What reaches state 0 through R is added to it anew.
+            of_row.fill(0.0);
         }
         for (block, j) in (0..self.unit.hidden()).step_by(S::F32_LANES).enumerate() {
             let panel = &panels[block * seen..(block + 1) * seen];
-            let [[sum]] = panel_product::<S, 1, 1>(simd, panel, [projected], seen);
-            store(simd, &mut carried.full[b * carried.padded + j..][..S::F32_LANES], sum);
+            let rows = TileRows { data: &out.projected[first * seen..], stride: seen, depth: seen };
+            for_products!(simd, S, 1, panel, rows, active, |b, sums| {
+                store(simd, &mut carried.full[b * carried.padded + j..][..S::F32_LANES], sums[0]);
+            });
         }
-        // What reaches state 0 through R is added to it anew.
-        carried.seen[at..at + carried.width].fill(0.0);
     }
 
     /// Adds what comes from the modulated state to the gradients of row `b`'s gates and of the states before.
@@ -240,47 +240,29 @@ impl<'a, C: Cell, const G: usize, const R: usize, const M: usize> Backward<'a, C
         }
     }
 
-    /// Adds to `to`, `[B, width]`, what comes through R from the gates in `columns` of each row of `d`, for the rows
+    /// Adds to `to`, `[B, width]`, what comes through R from the gates in `columns` of each row of `gates`, for the rows
     /// with a step before them.
     #[inline(always)]
     fn through<S: Simd>(
         &self,
         simd: S,
         panels: &[S::f32s],
-        gates: &GateRows<'_>,
+        (gates, stride, columns): (&[f32], usize, Range<usize>),
         to: &mut [f32],
         (t, width): (usize, usize),
     ) {
-        let depth = gates.columns.len();
-        let (with_past, _) = self.unit.before(t);
+        let depth = columns.len();
+        let rows = TileRows { data: &gates[self.unit.lengths.offset(t) * stride + columns.start..], stride, depth };
         for (n, panel) in panels.chunks_exact((depth * COLUMNS).max(1)).enumerate() {
             let j = n * COLUMNS * S::F32_LANES;
-            for_tiles!(with_past, tile_rows(S::REGISTER_COUNT, COLUMNS), |b, N| {
-                let rows: [&[f32]; N] = std::array::from_fn(|i| gates.row(self.unit.lengths.row(t, b + i)));
-                let sums = panel_product::<S, COLUMNS, N>(simd, panel, rows, depth);
-                for (i, sums) in sums.into_iter().enumerate() {
-                    for (n, sum) in sums.into_iter().enumerate() {
-                        let to = &mut to[(b + i) * width + j + n * S::F32_LANES..][..S::F32_LANES];
-                        let total = simd.add_f32s(sum, load(simd, to));
-                        store(simd, to, total);
-                    }
+            for_products!(simd, S, COLUMNS, panel, rows, self.unit.before(t).0, |b, sums| {
+                for (n, sum) in sums.into_iter().enumerate() {
+                    let to = &mut to[b * width + j + n * S::F32_LANES..][..S::F32_LANES];
+                    let total = simd.add_f32s(sum, load(simd, to));
+                    store(simd, to, total);
                 }
             });
         }
-    }
-}
-
-/// Some neighbouring columns of rows of gates.
-struct GateRows<'a> {
-    data: &'a [f32],
-    width: usize,
-    columns: std::ops::Range<usize>,
-}
-
-impl GateRows<'_> {
-    #[inline(always)]
-    fn row(&self, row: usize) -> &[f32] {
-        &self.data[row * self.width..][self.columns.clone()]
     }
 }
 
@@ -315,29 +297,26 @@ impl<C: Cell, const G: usize, const R: usize, const M: usize> WithSimd for Backw
             projected: vec![0.0; if self.projects() { lengths.rows() * seen } else { 0 }],
         };
         for t in self.unit.times().rev() {
+            if self.projects() {
+                self.unproject(simd, projection, &mut carried, &mut out, t);
+            }
             for b in 0..lengths.active(t) {
-                if self.projects() {
-                    self.unproject(simd, projection, &mut carried, &mut out, (t, b));
-                }
                 for j in (0..hidden).step_by(S::F32_LANES) {
                     self.step(simd, &mut carried, &mut out, (t, b, j));
                 }
             }
             if M > 0 {
                 carried.modulated.fill(0.0);
-                let gates = GateRows { data: &out.a, width: G * hidden, columns: R * hidden..(R + M) * hidden };
-                self.through::<S>(simd, second, &gates, &mut carried.modulated, (t, width));
+                let gates = (&*out.a, G * hidden, R * hidden..(R + M) * hidden);
+                self.through::<S>(simd, second, gates, &mut carried.modulated, (t, width));
                 for b in 0..lengths.active(t) {
                     for j in (0..hidden).step_by(S::F32_LANES) {
                         self.demodulate(simd, &mut carried, &mut out, (t, b, j));
                     }
                 }
             }
-            let gates = match C::SPEC.added {
-                true => GateRows { data: &out.a, width: G * hidden, columns: 0..R * hidden },
-                false => GateRows { data: &out.r, width: R * hidden, columns: 0..R * hidden },
-            };
-            self.through::<S>(simd, first, &gates, &mut carried.seen, (t, width));
+            let (gates, stride) = if C::SPEC.added { (&*out.a, G * hidden) } else { (&*out.r, R * hidden) };
+            self.through::<S>(simd, first, (gates, stride, 0..R * hidden), &mut carried.seen, (t, width));
         }
         out
     }

@@ -1,8 +1,12 @@
 //! The fast path against the definition, for every cell, instruction set and shape.
+#![forbid(unsafe_code)]
 
+use super::super::carry::Carry;
 use super::super::cells::{Cell, CellKind, Visitor};
 use super::super::reference;
 use super::*;
+use crate::lengths::Lengths;
+use crate::nn::linear;
 use crate::rng::Rng;
 
 /// Lengths, directions, units, projection, heads.
@@ -39,7 +43,9 @@ fn random(n: usize, scale: f32, purpose: &str) -> Vec<f32> {
 
 /// Numbers for a layer.
 struct Numbers {
-    a: Vec<f32>,
+    x: Vec<f32>,
+    w: Vec<f32>,
+    b: Vec<f32>,
     r: Vec<f32>,
     aux: Vec<f32>,
     dy: Vec<f32>,
@@ -47,17 +53,19 @@ struct Numbers {
 
 impl Numbers {
     fn new(kind: CellKind, problem: &Problem<'_>) -> Self {
-        let [a, r, aux, y] = problem.sizes(kind.spec());
+        let (sizes, inputs) = (problem.sizes(kind.spec()), problem.inputs);
         Self {
-            a: random(a, 1.5, "a"),
-            r: random(r, 1.0 / (problem.seen() as f32).sqrt(), "r"),
-            aux: random(aux, 0.5, "aux"),
-            dy: random(y, 1.0, "dy"),
+            x: random(problem.lengths.rows() * inputs, 1.0, "x"),
+            w: random(sizes.b * inputs, 1.0 / (inputs as f32).sqrt(), "w"),
+            b: random(sizes.b, 1.0, "b"),
+            r: random(sizes.r, 1.0 / (problem.seen() as f32).sqrt(), "r"),
+            aux: random(sizes.aux, 0.5, "aux"),
+            dy: random(sizes.y, 1.0, "dy"),
         }
     }
 
     fn input(&self) -> Input<'_> {
-        Input { a: &self.a, r: &self.r, aux: &self.aux }
+        Input { x: &self.x, w: &self.w, b: &self.b, r: &self.r, aux: &self.aux }
     }
 }
 
@@ -65,15 +73,19 @@ fn wide(v: &[f32]) -> Vec<f64> {
     v.iter().map(|x| f64::from(*x)).collect()
 }
 
+/// The output and all gradients, in the order of [`InputGradients`], by the definition.
 struct Reference<'a>(Problem<'a>, &'a Numbers);
 
 impl Visitor for Reference<'_> {
-    type Output = (Vec<f64>, reference::InputGradients);
+    type Output = (Vec<f64>, [Vec<f64>; 5]);
     fn visit<C: Cell, const G: usize, const R: usize, const M: usize>(self) -> Self::Output {
-        let Numbers { a, r, aux, dy } = self.1;
-        let (a, r, aux) = (wide(a), wide(r), wide(aux));
-        let x = reference::Input { a: &a, r: &r, aux: &aux };
-        (reference::forward::<C>(&self.0, x), reference::backward::<C>(&self.0, x, &wide(dy)))
+        let Self(problem, numbers) = self;
+        let [x, w, b] = [&numbers.x, &numbers.w, &numbers.b].map(|v| wide(v));
+        let (a, r, aux) = (linear::forward(&x, &w, &b, problem.inputs), wide(&numbers.r), wide(&numbers.aux));
+        let input = reference::Input { a: &a, r: &r, aux: &aux };
+        let d = reference::backward::<C>(&problem, input, &wide(&numbers.dy));
+        let (dx, dw, db) = linear::backward(&x, &w, &d.a, (problem.inputs, b.len()), true);
+        (reference::forward::<C>(&problem, input), [dx.unwrap_or_default(), dw, db, d.r, d.aux])
     }
 }
 
@@ -94,7 +106,8 @@ fn every_path_agrees_with_the_definition() {
             }
             let lengths = Lengths::new(lengths);
             let carry = carry(kind, projection, &lengths, (directions, hidden));
-            let problem = Problem { lengths: &lengths, directions, hidden, projection, carry: &carry, heads };
+            let problem =
+                Problem { lengths: &lengths, directions, inputs: 5, hidden, projection, carry: &carry, heads };
             let numbers = Numbers::new(kind, &problem);
             let (y, d) = kind.visit(Reference(problem, &numbers));
             for path in Path::available() {
@@ -102,10 +115,11 @@ fn every_path_agrees_with_the_definition() {
                 let (ours, saved) = forward_on(path, kind, &problem, numbers.input(), true);
                 assert_close(&ours, &y, &what("y"));
                 let Some(saved) = saved else { panic!("nothing kept") };
-                let ours_d = backward(kind, &problem, &saved, numbers.input(), &ours, &numbers.dy);
-                assert_close(&ours_d.a, &d.a, &what("da"));
-                assert_close(&ours_d.r, &d.r, &what("dr"));
-                assert_close(&ours_d.aux, &d.aux, &what("daux"));
+                let ours_d = backward(kind, &problem, &saved, numbers.input(), (&ours, &numbers.dy), true);
+                let ours_d = [ours_d.x.expect("asked for"), ours_d.w, ours_d.b, ours_d.r, ours_d.aux];
+                for ((ours, truth), part) in ours_d.iter().zip(&d).zip(["dx", "dw", "db", "dr", "daux"]) {
+                    assert_close(ours, truth, &what(part));
+                }
                 let inferred = forward_on(path, kind, &problem, numbers.input(), false).0;
                 assert_eq!(inferred, ours, "{}", what("inference"));
             }
@@ -116,16 +130,16 @@ fn every_path_agrees_with_the_definition() {
 #[test]
 fn threads_and_batch_mates_change_no_bit() {
     for &kind in CellKind::ALL {
-        let (directions, hidden, gates) = (2, 20, kind.spec().gates.len());
+        let (directions, hidden) = (2, 20);
         let all = Lengths::new(&[9, 7, 7, 3, 2]);
         let carry = Carry::default();
-        let problem = Problem { lengths: &all, directions, hidden, projection: 0, carry: &carry, heads: 1 };
+        let problem = Problem { lengths: &all, directions, inputs: 6, hidden, projection: 0, carry: &carry, heads: 1 };
         let numbers = Numbers::new(kind, &problem);
         let run = |threads: usize| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool");
             pool.install(|| {
                 let (y, saved) = forward(kind, &problem, numbers.input(), true);
-                let d = backward(kind, &problem, &saved.expect("kept"), numbers.input(), &y, &numbers.dy);
+                let d = backward(kind, &problem, &saved.expect("kept"), numbers.input(), (&y, &numbers.dy), true);
                 (y, d)
             })
         };
@@ -133,12 +147,11 @@ fn threads_and_batch_mates_change_no_bit() {
         assert!([2, 3, 8].into_iter().all(|threads| run(threads) == one), "{kind:?}");
 
         // Utterance 1 alone.
-        let width = directions * gates * hidden;
         let alone = Lengths::new(&[7]);
-        let row = |t: usize| &numbers.a[all.row(t, 1) * width..][..width];
+        let row = |t: usize| &numbers.x[all.row(t, 1) * problem.inputs..][..problem.inputs];
         let own: Vec<f32> = (0..7).flat_map(row).copied().collect();
-        let problem = Problem { lengths: &alone, directions, hidden, projection: 0, carry: &carry, heads: 1 };
-        let (y, _) = forward(kind, &problem, Input { a: &own, ..numbers.input() }, false);
+        let problem = Problem { lengths: &alone, ..problem };
+        let (y, _) = forward(kind, &problem, Input { x: &own, ..numbers.input() }, false);
         for t in 0..7 {
             let (ours, theirs) = (t * directions * hidden, all.row(t, 1) * directions * hidden);
             assert_eq!(y[ours..ours + directions * hidden], one.0[theirs..theirs + directions * hidden], "{kind:?}");
@@ -182,8 +195,10 @@ fn the_definition_agrees_with_finite_differences() {
                 continue;
             }
             let carry = carry(kind, projection, &lengths, (2, 4));
-            let problem = Problem { lengths: &lengths, directions: 2, hidden: 4, projection, carry: &carry, heads };
-            let Numbers { a, r, aux, dy } = Numbers::new(kind, &problem);
+            let problem =
+                Problem { lengths: &lengths, directions: 2, inputs: 1, hidden: 4, projection, carry: &carry, heads };
+            let Numbers { r, aux, dy, .. } = Numbers::new(kind, &problem);
+            let a = random(problem.sizes(kind.spec()).a, 1.5, "a");
             kind.visit(Check(problem, [wide(&a), wide(&r), wide(&aux)], wide(&dy)));
         }
     }

@@ -1,80 +1,10 @@
-//! Vectors of f32 for the fast path, chosen at run time, and the one inner product that the recurrent loops use.
+//! A vector of f32 as a lane of a cell: arithmetic, and the functions that cells are made of.
+#![forbid(unsafe_code)]
 
 use crate::nn::recurrent::lane::Lane;
-use pulp::{Scalar256b, Simd, WithSimd};
+use crate::nn::simd::mul_add;
+use pulp::Simd;
 use std::ops::{Add, Div, Mul, Neg, Sub};
-use std::sync::OnceLock;
-
-/// An instruction set.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Path {
-    /// AVX-512.
-    Avx512,
-    /// AVX2 and FMA.
-    Avx2,
-    /// NEON.
-    Neon,
-    /// Plain Rust, eight numbers at a time.
-    Portable,
-}
-
-impl Path {
-    /// The name, as `FORMANT_SIMD` takes it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Avx512 => "avx512",
-            Self::Avx2 => "avx2",
-            Self::Neon => "neon",
-            Self::Portable => "portable",
-        }
-    }
-
-    /// Those that this machine has, fastest first.
-    pub fn available() -> Vec<Self> {
-        let mut paths = Vec::new();
-        #[cfg(target_arch = "x86_64")]
-        {
-            paths.extend(pulp::x86::V4::try_new().map(|_| Self::Avx512));
-            paths.extend(pulp::x86::V3::try_new().map(|_| Self::Avx2));
-        }
-        #[cfg(target_arch = "aarch64")]
-        paths.extend(pulp::aarch64::Neon::try_new().map(|_| Self::Neon));
-        paths.push(Self::Portable);
-        paths
-    }
-
-    /// The one in use: the fastest, or what the environment variable `FORMANT_SIMD` names.
-    pub fn current() -> Self {
-        static CURRENT: OnceLock<Path> = OnceLock::new();
-        *CURRENT.get_or_init(|| {
-            let paths = Self::available();
-            let wanted = std::env::var("FORMANT_SIMD").unwrap_or_default();
-            paths.iter().copied().find(|p| p.name() == wanted).unwrap_or(paths[0])
-        })
-    }
-
-    /// Runs `op` with this instruction set; plain Rust if the machine lacks it.
-    pub fn dispatch<Op: WithSimd>(self, op: Op) -> Op::Output {
-        match self {
-            #[cfg(target_arch = "x86_64")]
-            Self::Avx512 => match pulp::x86::V4::try_new() {
-                Some(simd) => Simd::vectorize(simd, op),
-                None => Scalar256b.vectorize(op),
-            },
-            #[cfg(target_arch = "x86_64")]
-            Self::Avx2 => match pulp::x86::V3::try_new() {
-                Some(simd) => Simd::vectorize(simd, op),
-                None => Scalar256b.vectorize(op),
-            },
-            #[cfg(target_arch = "aarch64")]
-            Self::Neon => match pulp::aarch64::Neon::try_new() {
-                Some(simd) => Simd::vectorize(simd, op),
-                None => Scalar256b.vectorize(op),
-            },
-            _ => Scalar256b.vectorize(op),
-        }
-    }
-}
 
 /// A vector of f32 with proof of its instruction set.
 #[derive(Clone, Copy)]
@@ -193,96 +123,11 @@ impl<S: Simd> Lane for Vector<S> {
     }
 }
 
-/// `a b + c`, fused where the machine does that in one instruction. Without one, a fused sum is a call of the
-/// mathematical library for each number, and some twenty times slower than the two operations.
-#[inline(always)]
-pub fn mul_add<S: Simd>(simd: S, a: S::f32s, b: S::f32s, c: S::f32s) -> S::f32s {
-    if std::any::TypeId::of::<S>() == std::any::TypeId::of::<Scalar256b>() {
-        simd.add_f32s(simd.mul_f32s(a, b), c)
-    } else {
-        simd.mul_add_e_f32s(a, b, c)
-    }
-}
-
-/// Loads up to a vector of numbers; missing ones are zero.
-#[inline(always)]
-pub fn load<S: Simd>(simd: S, from: &[f32]) -> S::f32s {
-    match S::as_simd_f32s(from).0.first() {
-        Some(&v) => v,
-        None => simd.partial_load_f32s(from),
-    }
-}
-
-/// Stores as many numbers as `to` holds, a vector at most.
-#[inline(always)]
-pub fn store<S: Simd>(simd: S, to: &mut [f32], v: S::f32s) {
-    match S::as_mut_simd_f32s(to).0.first_mut() {
-        Some(to) => *to = v,
-        None => simd.partial_store_f32s(to, v),
-    }
-}
-
-/// A row of memory as wide as the widest vector, so that packed weights start at such a boundary.
-#[repr(C, align(64))]
-#[derive(Clone, Copy)]
-struct Line([f32; 16]);
-
-/// Packed weights: vectors side by side, 64-byte aligned.
-pub struct Packed {
-    lines: Vec<Line>,
-    len: usize,
-}
-
-impl Packed {
-    /// `len` zeros.
-    pub fn zeros(len: usize) -> Self {
-        Self { lines: vec![Line([0.0; 16]); len.div_ceil(16)], len }
-    }
-
-    /// The numbers.
-    pub fn as_slice(&self) -> &[f32] {
-        // SAFETY: a Line is 16 f32 without padding, and `zeros` made enough of them for `len`.
-        unsafe { std::slice::from_raw_parts(self.lines.as_ptr().cast(), self.len) }
-    }
-
-    /// The numbers, to be written.
-    pub fn as_mut_slice(&mut self) -> &mut [f32] {
-        // SAFETY: as in `as_slice`; the borrow is exclusive.
-        unsafe { std::slice::from_raw_parts_mut(self.lines.as_mut_ptr().cast(), self.len) }
-    }
-}
-
-/// `R` rows of `depth` numbers times a packed panel of `NV` vectors of columns: `[depth][NV]`.
-///
-/// Each sum runs over the depth in order, whatever `R` is: a row's result does not depend on its neighbours.
-#[inline(always)]
-// Two plain counted loops around one multiply-add say best what is to be unrolled.
-#[allow(clippy::needless_range_loop)]
-pub fn panel_product<S: Simd, const NV: usize, const R: usize>(
-    simd: S,
-    panel: &[S::f32s],
-    rows: [&[f32]; R],
-    depth: usize,
-) -> [[S::f32s; NV]; R] {
-    assert!(panel.len() == depth * NV && rows.iter().all(|row| row.len() >= depth), "panel and rows do not fit");
-    let mut sums = [[simd.splat_f32s(0.0); NV]; R];
-    for k in 0..depth {
-        for r in 0..R {
-            // SAFETY: k < depth, and the assertion above says that rows and panel are long enough.
-            let x = simd.splat_f32s(unsafe { *rows[r].get_unchecked(k) });
-            for v in 0..NV {
-                // SAFETY: as above.
-                let w = unsafe { *panel.get_unchecked(k * NV + v) };
-                sums[r][v] = mul_add(simd, x, w, sums[r][v]);
-            }
-        }
-    }
-    sums
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::nn::simd::{Path, load, store};
+    use pulp::WithSimd;
 
     struct Activations<'a>(&'a [f32]);
     impl WithSimd for Activations<'_> {

@@ -1,0 +1,85 @@
+//! The input part of every gate, `x W^T + b`, made for many time steps at once: a product of many rows is faster than many
+//! products of few; and not for all steps, so that the numbers are still in the cache when the loop comes to them.
+#![forbid(unsafe_code)]
+
+use super::unit::Unit;
+use crate::nn::panels::{Panels, TileRows};
+use pulp::Simd;
+use std::borrow::Cow;
+use std::ops::Range;
+
+/// Rows that are made at once, at least, if there are as many.
+const ROWS: usize = 512;
+
+/// What the input parts are made of.
+#[derive(Clone, Copy)]
+pub struct Affine<'a> {
+    /// `[N, F]`, the whole batch's.
+    pub x: &'a [f32],
+    /// `[G H, F]`, the direction's part.
+    pub w: &'a [f32],
+    /// `[G H]`, the direction's part.
+    pub b: &'a [f32],
+}
+
+/// The input parts of the steps around the one that the loop has come to.
+pub struct InputParts<'a> {
+    unit: &'a Unit<'a>,
+    x: &'a [f32],
+    panels: Panels,
+    /// `[G, units of the head]`.
+    bias: Vec<f32>,
+    steps: Range<usize>,
+    /// `[rows of those steps, G, units of the head]`.
+    data: Vec<f32>,
+}
+
+impl<'a> InputParts<'a> {
+    /// None yet; for vectors of so many lanes.
+    pub fn new(unit: &'a Unit<'a>, Affine { x, w, b }: Affine<'a>, gates: usize, lanes: usize) -> Self {
+        let hidden = unit.hidden();
+        let row = |c: usize| unit.column(c / hidden) + c % hidden;
+        let panels = Panels::pack(w, unit.problem.inputs, gates * hidden, row, lanes);
+        let bias = (0..gates * hidden).map(|c| b[row(c)]).collect();
+        Self { unit, x, panels, bias, steps: 0..0, data: Vec::new() }
+    }
+
+    /// The parts of row `b` at time `t`, `[G, units of the head]`; the loop must have [come to](Self::reach) that time.
+    #[inline(always)]
+    pub fn row(&self, t: usize, b: usize) -> &[f32] {
+        let (lengths, width) = (&self.unit.lengths, self.bias.len());
+        &self.data[(lengths.row(t, b) - lengths.offset(self.steps.start)) * width..][..width]
+    }
+
+    /// Makes the parts of time `t`, and of times after it in the order of running.
+    #[inline(always)]
+    pub fn reach<S: Simd>(&mut self, simd: S, t: usize) {
+        if self.steps.contains(&t) {
+            return;
+        }
+        let lengths = &self.unit.lengths;
+        let count = ROWS.div_ceil(lengths.batch());
+        self.steps = match self.unit.direction {
+            0 => t..(t + count).min(lengths.steps()),
+            _ => (t + 1).saturating_sub(count)..t + 1,
+        };
+        let rows = lengths.offset(self.steps.end) - lengths.offset(self.steps.start);
+        let (x, inputs, width) =
+            (self.unit.inputs(self.x, self.steps.clone()), self.unit.problem.inputs, self.bias.len());
+        self.data.resize(rows * width, 0.0);
+        let tile = TileRows { data: &x, stride: inputs, depth: inputs };
+        self.panels.affine(simd, (tile, rows), &self.bias, (&mut self.data, width));
+    }
+}
+
+impl Unit<'_> {
+    /// The unit's rows of `x`, `[N, F]`, at those times.
+    fn inputs<'x>(&self, x: &'x [f32], times: Range<usize>) -> Cow<'x, [f32]> {
+        let width = self.problem.inputs;
+        if self.lengths.batch() == self.problem.lengths.batch() {
+            return Cow::Borrowed(&x[self.lengths.offset(times.start) * width..self.lengths.offset(times.end) * width]);
+        }
+        let row = |t: usize| &x[self.global(t, 0) * width..][..self.lengths.active(t) * width];
+        Cow::Owned(times.flat_map(row).copied().collect())
+    }
+}

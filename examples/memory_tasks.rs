@@ -41,7 +41,7 @@ impl Learner {
 
     fn learn(&mut self, loss: &Tensor, rate: f32) -> Outcome<f32> {
         let gradients = gradients(self.network.params(), &loss.backward()?)?;
-        let scale = (1.0 / norm(&gradients).max(1.0)) as f32;
+        let scale = (1.0 / norm(&gradients)?.max(1.0)) as f32;
         if scale.is_finite() {
             self.optimizer.update(self.network.params(), &gradients, rate, scale)?;
         }

@@ -257,9 +257,31 @@ pub struct DoctorArgs {
     pub threads: ThreadArgs,
 }
 
+/// A part of `formant bench`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum BenchPart {
+    /// A training step of a batch of 16 utterances of 300 frames
+    Train,
+    /// The same with lengths from 100 to 300 frames
+    TrainUnequal,
+    /// The same with one utterance of 300 frames
+    TrainOne,
+    /// Recognition of 1000 frames
+    Infer,
+    /// The front end
+    Fbank,
+    /// The CTC loss and its gradient
+    Ctc,
+    /// How training time grows with length and batch
+    Scaling,
+}
+
 /// `formant bench`.
 #[derive(Args, Debug)]
 pub struct BenchArgs {
+    /// What to measure; without any, everything but `scaling`
+    #[arg(value_name = "PART")]
+    pub parts: Vec<BenchPart>,
     /// Print one JSON object a figure and line
     #[arg(long)]
     pub json: bool,

@@ -1,7 +1,7 @@
 //! `formant bench`: how fast the parts that cost time run on this machine.
 #![forbid(unsafe_code)]
 
-use super::args::BenchArgs;
+use super::args::{BenchArgs, BenchPart};
 use super::output::{self, Progress};
 use super::{Outcome, use_threads};
 use crate::ctc;
@@ -11,7 +11,7 @@ use crate::model::{Mode, ModelConfig, Network};
 use crate::nn::memory::keep_freed_memory;
 use crate::nn::optim::{self, Optimizer, OptimizerState};
 use crate::nn::simd::Path as SimdPath;
-use crate::phones::{Labels, PhoneId, PhoneSet};
+use crate::phones::{Labels, PhoneId};
 use crate::rng::Rng;
 use candle_core::{Device, Tensor, Var};
 use serde::ser::{Serialize, SerializeMap, Serializer};
@@ -19,6 +19,19 @@ use std::time::Instant;
 
 /// T, B, C, L of the CTC figures: a usual training batch, long utterances, a large set of symbols.
 const CTC_SHAPES: [[usize; 4]; 3] = [[300, 16, 62, 38], [1000, 32, 62, 100], [500, 32, 1000, 60]];
+
+/// Classes of the network that is measured: TIMIT's 61 phones and the blank.
+const CLASSES: usize = 62;
+
+/// What is measured when nothing is asked for.
+const USUAL: [BenchPart; 6] = [
+    BenchPart::Train,
+    BenchPart::TrainUnequal,
+    BenchPart::TrainOne,
+    BenchPart::Infer,
+    BenchPart::Fbank,
+    BenchPart::Ctc,
+];
 
 /// Runs `formant bench`.
 pub fn run(args: &BenchArgs) -> anyhow::Result<Outcome> {
@@ -30,19 +43,61 @@ pub fn run(args: &BenchArgs) -> anyhow::Result<Outcome> {
     let print = |figure: &Figure| {
         if args.json { output::json(&Record(figure, threads)) } else { output::line(figure.text()) }
     };
-    for one in [train, infer, fbank] {
+    let parts = if args.parts.is_empty() { &USUAL } else { args.parts.as_slice() };
+    for job in parts.iter().flat_map(|part| jobs(*part, runs)) {
         let waiting = Progress::waiting("measuring");
-        let figure = one(runs)?;
+        let figure = job()?;
         drop(waiting);
         print(&figure)?;
     }
-    for shape in CTC_SHAPES {
-        let waiting = Progress::waiting("measuring");
-        let figure = ctc_loss(shape, runs)?;
-        drop(waiting);
-        print(&figure)?;
+    if parts.contains(&BenchPart::Scaling) {
+        scaling(runs, print)?;
     }
     Ok(Outcome::Done)
+}
+
+type Job = Box<dyn Fn() -> anyhow::Result<Figure>>;
+
+/// What a part measures, figure by figure.
+fn jobs(part: BenchPart, runs: usize) -> Vec<Job> {
+    // From 100 to 300 frames.
+    let unequal = || (0..16).map(|b| 100 + b * 200 / 15).collect::<Vec<_>>();
+    match part {
+        BenchPart::Train => vec![Box::new(move || train(&[300; 16], runs))],
+        BenchPart::TrainUnequal => vec![Box::new(move || train(&unequal(), runs))],
+        BenchPart::TrainOne => vec![Box::new(move || train(&[300], runs))],
+        BenchPart::Infer => vec![Box::new(move || infer(runs))],
+        BenchPart::Fbank => vec![Box::new(move || fbank(runs))],
+        BenchPart::Ctc => CTC_SHAPES.map(|shape| Box::new(move || ctc_loss(shape, runs)) as Job).into(),
+        BenchPart::Scaling => Vec::new(),
+    }
+}
+
+/// Training steps of ever longer utterances, and of ever more of them.
+fn scaling(runs: usize, print: impl Fn(&Figure) -> anyhow::Result<()>) -> anyhow::Result<()> {
+    let lengths = [100, 200, 400, 800, 1600, 3200].map(|frames| (frames, vec![frames; 4]));
+    let batches = [1, 2, 4, 8, 16, 32, 64].map(|batch| (batch, vec![100; batch]));
+    for (over, cases) in [("T", lengths.as_slice()), ("B", batches.as_slice())] {
+        let mut points = Vec::new();
+        for (size, case) in cases {
+            let figure = train(case, runs.min(5))?;
+            print(&figure)?;
+            points.push(((*size as f64).ln(), figure.seconds.ln()));
+        }
+        let value = slope(&points);
+        let shape = vec![("from", cases[0].0), ("to", cases[cases.len() - 1].0)];
+        let name = if over == "T" { "train_time_exponent_in_T" } else { "train_time_exponent_in_B" };
+        print(&Figure { name, shape, value, unit: "", seconds: 0.0, runs: points.len() })?;
+    }
+    Ok(())
+}
+
+/// Of the straight line through points that lies closest to them.
+fn slope(points: &[(f64, f64)]) -> f64 {
+    let mean = |f: fn(&(f64, f64)) -> f64| points.iter().map(f).sum::<f64>() / points.len() as f64;
+    let (x, y) = (mean(|p| p.0), mean(|p| p.1));
+    let sum = |f: &dyn Fn(&(f64, f64)) -> f64| points.iter().map(f).sum::<f64>();
+    sum(&|p| (p.0 - x) * (p.1 - y)) / sum(&|p| (p.0 - x) * (p.0 - x))
 }
 
 /// The machine, in a line.
@@ -131,33 +186,39 @@ fn labels(count: usize, each: usize, classes: usize) -> crate::Result<Vec<Labels
     (0..count).map(|_| Labels::new((0..each).map(|_| label()).collect())).collect()
 }
 
-/// The network of the figures: 3 layers, 250 units in each direction, as the front end of the plain recipe feeds it.
-fn network() -> crate::Result<(Network, usize, usize)> {
-    let (front, classes) = (FrontEnd { stack: 2, ..FrontEnd::default() }, PhoneSet::arpabet39().classes());
-    Ok((Network::new(&ModelConfig::default(), &front, classes, 1, &Device::Cpu)?, front.dim(), classes))
+/// The network of the figures: 3 layers, 250 units in each direction, over 41 mel bins and their first and second
+/// differences.
+fn network() -> crate::Result<(Network, usize)> {
+    let front = FrontEnd { bins: 41, deltas: 2, ..FrontEnd::default() };
+    Ok((Network::new(&ModelConfig::default(), &front, CLASSES, 1, &Device::Cpu)?, front.dim()))
 }
 
-fn train(runs: usize) -> anyhow::Result<Figure> {
-    let (batch, frames) = (16, 300);
-    let (network, inputs, classes) = network()?;
-    let lengths = Lengths::new(&[frames; 16]);
-    let x = Tensor::from_vec(noise(batch * frames * inputs, "features"), (batch * frames, inputs), &Device::Cpu)?;
-    let labels = labels(batch, 38, classes)?;
+/// A step of training, clipping and Adam included, of utterances of so many frames.
+fn train(frames: &[usize], runs: usize) -> anyhow::Result<Figure> {
+    let (network, inputs) = network()?;
+    let lengths = Lengths::new(frames);
+    let x = Tensor::from_vec(noise(lengths.rows() * inputs, "features"), (lengths.rows(), inputs), &Device::Cpu)?;
+    let (batch, shortest) = (frames.len(), frames.iter().copied().min().unwrap_or(0));
+    let labels = labels(batch, (shortest / 7).min(38), CLASSES)?;
     let mut optimizer = OptimizerState::new(Optimizer::default());
     let seconds = median(runs, || {
         let (logits, lengths) = network.forward(&x, &lengths, Mode::Train(&mut Rng::stream(1, "dropout", 0)))?;
         let store = ctc::loss(&logits, &labels, &lengths)?.mean_all()?.backward()?;
         let gradients = optim::gradients(network.params(), &store)?;
-        Ok(optimizer.update(network.params(), &gradients, 1e-3, 1.0)?)
+        let scale = (5.0 / optim::norm(&gradients)?).min(1.0) as f32;
+        Ok(optimizer.update(network.params(), &gradients, 1e-3, scale)?)
     })?;
-    let shape = vec![("layers", 3), ("hidden", 250), ("batch", batch), ("frames", frames)];
-    let value = (batch * frames) as f64 / seconds;
+    let mut shape = vec![("layers", 3), ("hidden", 250), ("batch", batch), ("frames", lengths.steps())];
+    if shortest < lengths.steps() {
+        shape.push(("shortest", shortest));
+    }
+    let value = lengths.rows() as f64 / seconds;
     Ok(Figure { name: "train_frames_per_s", shape, value, unit: "frames/s", seconds, runs })
 }
 
 fn infer(runs: usize) -> anyhow::Result<Figure> {
     let frames = 1000;
-    let (network, inputs, _) = network()?;
+    let (network, inputs) = network()?;
     let lengths = Lengths::new(&[frames]);
     let x = Tensor::from_vec(noise(frames * inputs, "features"), (frames, inputs), &Device::Cpu)?;
     let seconds = median(runs, || {
@@ -219,6 +280,8 @@ mod tests {
             })? < 1.0
         );
         assert_eq!(calls, 4);
+        let powers = [1.0_f64, 2.0, 4.0].map(|x| (x.ln(), (3.0 * x * x).ln()));
+        assert!((slope(&powers) - 2.0).abs() < 1e-12);
         assert_eq!(cpu_model("processor : 0\nmodel name\t: Fast One\n"), Some("Fast One"));
         Ok(())
     }

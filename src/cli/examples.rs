@@ -118,16 +118,20 @@ pub const BENCH: &str = "\
 Examples:
   formant bench
       A table.
-  formant bench --json --threads 1 > one-thread.jsonl
+  formant bench train infer --threads 1
+      Some parts alone.
+  formant bench --json > figures.jsonl
       A line a figure: {\"figure\": \"ctc_loss_fwd_bwd\", \"T\": 300, ..., \"value\": ..}
 
 Figures:
-  train_frames_per_s  forward, CTC loss, backward and update of 3 bidirectional layers of 250 LSTM
-                      units, 16 utterances of 300 frames
-  infer_frames_per_s  forward alone, one utterance of 1000 frames
-  ctc_loss_fwd_bwd    seconds of the CTC loss and its gradient: T frames, B utterances, C classes,
-                      L labels each
-  fbank_x_realtime    seconds of sound whose log-mel features one second makes";
+  train_frames_per_s        forward, CTC loss, backward, clipping and update of 3 bidirectional
+                            layers of 250 LSTM units over 123 numbers a frame, 62 classes
+  infer_frames_per_s        forward alone, one utterance of 1000 frames
+  ctc_loss_fwd_bwd          seconds of the CTC loss and its gradient: T frames, B utterances,
+                            C classes, L labels each
+  fbank_x_realtime          seconds of sound whose log-mel features one second makes
+  train_time_exponent_in_T  1 if a step's time grows as the frames of an utterance do; in_B: as
+                            the number of utterances does";
 
 /// `formant generate --help`.
 pub const GENERATE: &str = "\

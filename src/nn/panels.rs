@@ -9,67 +9,174 @@ use super::simd::{Packed, Path, load, mul_add, store};
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
-/// Vectors of columns in a panel of a product down the rows of R.
-pub const COLUMNS: usize = 4;
+/// Vectors of a panel, at most.
+const VECTORS: usize = 4;
 
-/// Rows whose sums are kept in registers at once, for `vectors` vectors a row.
-pub const fn tile_rows(registers: usize, vectors: usize) -> usize {
-    let rows = (registers - registers / 4) / if vectors > 0 { vectors } else { 1 };
-    if rows > 6 {
-        6
-    } else if rows < 1 {
-        1
-    } else {
-        rows
-    }
+/// Weights `[depth, columns]`: `[panels][depth][vectors of the panel][lanes]`, [`VECTORS`] a panel, in the last one as many
+/// as there are.
+pub struct Panels {
+    packed: Packed,
+    depth: usize,
+    columns: usize,
 }
 
-/// Rows of numbers, as a product reads them.
+/// Rows of numbers, `depth` of each.
 #[derive(Clone, Copy)]
-pub struct TileRows<'a> {
+pub struct Rows<'a> {
     /// The first row starts here.
     pub data: &'a [f32],
     /// From one row to the next.
     pub stride: usize,
-    /// Numbers of a row.
-    pub depth: usize,
+    /// How many.
+    pub count: usize,
 }
 
-impl<'a> TileRows<'a> {
-    /// N of them, from row `b` on.
-    #[inline(always)]
-    pub fn tile<const N: usize>(self, b: usize) -> [&'a [f32]; N] {
-        std::array::from_fn(|i| &self.data[(b + i) * self.stride..][..self.depth])
+/// What a product is added to.
+#[derive(Clone, Copy)]
+pub enum Onto<'a> {
+    /// Nothing.
+    Zero,
+    /// A number for each column.
+    Bias(&'a [f32]),
+    /// What stands there.
+    Sum,
+}
+
+impl Panels {
+    /// Column c is row `row(c)` of `weights`, whose rows are `depth` long; zeros where there is none.
+    pub fn of_rows(
+        weights: &[f32],
+        depth: usize,
+        columns: usize,
+        row: impl Fn(usize) -> Option<usize>,
+        lanes: usize,
+    ) -> Self {
+        Self::pack(depth, columns, lanes, |panel, width, c, to| {
+            if let Some(row) = row(c) {
+                let from = &weights[row * depth..][..depth];
+                panel[to..].iter_mut().step_by(width).zip(from).for_each(|(to, w)| *to = *w);
+            }
+        })
+    }
+
+    /// Row k is row `row(k)` of `weights`, whose rows are `columns` long.
+    pub fn of_columns(
+        weights: &[f32],
+        depth: usize,
+        columns: usize,
+        row: impl Fn(usize) -> usize,
+        lanes: usize,
+    ) -> Self {
+        Self::pack(depth, columns, lanes, |panel, width, c, to| {
+            // A whole row of the panel at a time.
+            if to == 0 {
+                for (k, to) in panel.chunks_exact_mut(width).enumerate() {
+                    let from = &weights[row(k) * columns + c..][..width.min(columns - c)];
+                    to[..from.len()].copy_from_slice(from);
+                }
+            }
+        })
+    }
+
+    /// Calls `fill(panel, its width, column, place of that column in it)` for every column.
+    fn pack(depth: usize, columns: usize, lanes: usize, mut fill: impl FnMut(&mut [f32], usize, usize, usize)) -> Self {
+        let mut packed = Packed::zeros(columns.next_multiple_of(lanes) * depth);
+        let panels = packed.as_mut_slice().chunks_mut((VECTORS * lanes * depth).max(1));
+        for (panel, first) in panels.zip((0..).step_by(VECTORS * lanes)) {
+            let width = panel.len() / depth;
+            (0..width.min(columns - first)).for_each(|c| fill(panel, width, first + c, c));
+        }
+        Self { packed, depth, columns }
+    }
+
+    /// Writes `rows` times these weights to rows of `to`, `stride` apart. `simd` is the instruction set whose lanes they were
+    /// packed for.
+    ///
+    /// # Panics
+    /// If the slices are too short: a mistake in this crate, not in its input.
+    pub fn multiply<S: Simd>(&self, simd: S, rows: Rows<'_>, onto: Onto<'_>, (to, stride): (&mut [f32], usize)) {
+        // Compiled once for an instruction set, not into every caller.
+        simd.vectorize(Multiply { panels: self, rows, onto, to, stride });
     }
 }
 
-/// The first `$count` of `$rows`, a [`TileRows`], times `$panel`, `$NV` vectors wide: calls `$body` with the number of each
-/// row and its sums. A macro, since a closure would not become part of a function compiled for an instruction set.
-macro_rules! for_products {
-    ($simd:expr, $S:ty, $NV:expr, $panel:expr, $rows:expr, $count:expr, |$b:ident, $sums:ident| $body:expr) => {{
-        let (panel, rows, count) = ($panel, $rows, $count);
-        let mut first = 0;
-        while first < count {
-            match (count - first).min(tile_rows(<$S>::REGISTER_COUNT, $NV)) {
-                1 => for_products!(@tile 1, $simd, $S, $NV, panel, rows, first, |$b, $sums| $body),
-                2 => for_products!(@tile 2, $simd, $S, $NV, panel, rows, first, |$b, $sums| $body),
-                3 => for_products!(@tile 3, $simd, $S, $NV, panel, rows, first, |$b, $sums| $body),
-                4 => for_products!(@tile 4, $simd, $S, $NV, panel, rows, first, |$b, $sums| $body),
-                5 => for_products!(@tile 5, $simd, $S, $NV, panel, rows, first, |$b, $sums| $body),
-                _ => for_products!(@tile 6, $simd, $S, $NV, panel, rows, first, |$b, $sums| $body),
+/// See [`Panels::multiply`].
+struct Multiply<'a> {
+    panels: &'a Panels,
+    rows: Rows<'a>,
+    onto: Onto<'a>,
+    to: &'a mut [f32],
+    stride: usize,
+}
+
+impl WithSimd for Multiply<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn with_simd<S: Simd>(mut self, simd: S) {
+        let depth = self.panels.depth.max(1);
+        let panels = S::as_simd_f32s(self.panels.packed.as_slice()).0.chunks(VECTORS * depth);
+        for (panel, first) in panels.zip((0..).step_by(VECTORS * S::F32_LANES)) {
+            match panel.len() / depth {
+                1 => self.panel::<S, 1>(simd, panel, first),
+                2 => self.panel::<S, 2>(simd, panel, first),
+                3 => self.panel::<S, 3>(simd, panel, first),
+                _ => self.panel::<S, VECTORS>(simd, panel, first),
             }
         }
-    }};
-    (@tile $R:literal, $simd:expr, $S:ty, $NV:expr, $panel:ident, $rows:ident, $first:ident, |$b:ident, $sums:ident| $body:expr) => {{
-        let all = panel_product::<$S, { $NV }, $R>($simd, $panel, $rows.tile($first), $rows.depth);
-        for (i, $sums) in all.into_iter().enumerate() {
-            let $b = $first + i;
-            $body;
-        }
-        $first += $R;
-    }};
+    }
 }
-pub(super) use for_products;
+
+impl Multiply<'_> {
+    /// All rows times a panel whose columns begin with `first`.
+    #[inline(always)]
+    fn panel<S: Simd, const NV: usize>(&mut self, simd: S, panel: &[S::f32s], first: usize) {
+        let mut done = 0;
+        while done < self.rows.count {
+            done += match (self.rows.count - done).min(tile_rows(S::REGISTER_COUNT, NV)) {
+                1 => self.tile::<S, NV, 1>(simd, panel, first, done),
+                2 => self.tile::<S, NV, 2>(simd, panel, first, done),
+                3 => self.tile::<S, NV, 3>(simd, panel, first, done),
+                4 => self.tile::<S, NV, 4>(simd, panel, first, done),
+                5 => self.tile::<S, NV, 5>(simd, panel, first, done),
+                _ => self.tile::<S, NV, 6>(simd, panel, first, done),
+            }
+        }
+    }
+
+    /// R rows from row `b` on, times a panel; R.
+    #[inline(always)]
+    fn tile<S: Simd, const NV: usize, const R: usize>(
+        &mut self,
+        simd: S,
+        panel: &[S::f32s],
+        first: usize,
+        b: usize,
+    ) -> usize {
+        let Panels { depth, columns, .. } = *self.panels;
+        let rows = std::array::from_fn(|i| &self.rows.data[(b + i) * self.rows.stride..][..depth]);
+        let sums = panel_product::<S, NV, R>(simd, panel, rows, depth);
+        for (i, sums) in sums.into_iter().enumerate() {
+            for (n, sum) in sums.into_iter().enumerate() {
+                let column = first + n * S::F32_LANES;
+                let len = S::F32_LANES.min(columns - column);
+                let to = &mut self.to[(b + i) * self.stride + column..][..len];
+                let total = match self.onto {
+                    Onto::Zero => sum,
+                    Onto::Bias(bias) => simd.add_f32s(sum, load(simd, &bias[column..][..len])),
+                    Onto::Sum => simd.add_f32s(sum, load(simd, to)),
+                };
+                store(simd, to, total);
+            }
+        }
+        R
+    }
+}
+
+/// Rows whose sums are kept in registers at once, for `vectors` vectors a row.
+const fn tile_rows(registers: usize, vectors: usize) -> usize {
+    let rows = (registers - registers / 4) / vectors;
+    if rows > 6 { 6 } else { rows }
+}
 
 /// `R` rows of `depth` numbers times a packed panel of `NV` vectors of columns: `[depth][NV]`.
 ///
@@ -77,7 +184,7 @@ pub(super) use for_products;
 #[inline(always)]
 // Two plain counted loops around one multiply-add say best what is to be unrolled.
 #[allow(clippy::needless_range_loop)]
-pub fn panel_product<S: Simd, const NV: usize, const R: usize>(
+fn panel_product<S: Simd, const NV: usize, const R: usize>(
     simd: S,
     panel: &[S::f32s],
     rows: [&[f32]; R],
@@ -99,90 +206,26 @@ pub fn panel_product<S: Simd, const NV: usize, const R: usize>(
     sums
 }
 
-/// Weights `[columns, depth]` as a product along their rows reads them: `[panels][depth][vectors of the panel][lanes]`,
-/// [`COLUMNS`] vectors a panel, in the last one as many as there are.
-pub struct Panels {
-    packed: Packed,
-    depth: usize,
-    columns: usize,
-}
-
-impl Panels {
-    /// Packs the rows of `weights` that `row` names, for vectors of so many lanes.
-    pub fn pack(weights: &[f32], depth: usize, columns: usize, row: impl Fn(usize) -> usize, lanes: usize) -> Self {
-        let mut packed = Packed::zeros(columns.next_multiple_of(lanes) * depth);
-        let size = COLUMNS * lanes * depth;
-        for (panel, first) in packed.as_mut_slice().chunks_mut(size.max(1)).zip((0..).step_by(COLUMNS * lanes)) {
-            let width = panel.len() / depth;
-            for c in 0..width.min(columns - first) {
-                let from = &weights[row(first + c) * depth..][..depth];
-                panel[c..].iter_mut().step_by(width).zip(from).for_each(|(to, w)| *to = *w);
-            }
-        }
-        Self { packed, depth, columns }
-    }
-
-    /// The first `count` of `rows` times these weights, transposed, and `bias` added, to rows of `to`, `stride` apart.
-    #[inline(always)]
-    pub fn affine<S: Simd>(
-        &self,
-        simd: S,
-        (rows, count): (TileRows<'_>, usize),
-        bias: &[f32],
-        (to, stride): (&mut [f32], usize),
-    ) {
-        let all = S::as_simd_f32s(self.packed.as_slice()).0;
-        let panels = all.chunks(COLUMNS * self.depth.max(1));
-        for (panel, first) in panels.zip((0..).step_by(COLUMNS * S::F32_LANES)) {
-            macro_rules! times {
-                ($NV:literal) => {
-                    for_products!(simd, S, $NV, panel, rows, count, |b, sums| {
-                        for (n, sum) in sums.into_iter().enumerate() {
-                            let column = first + n * S::F32_LANES;
-                            let len = S::F32_LANES.min(self.columns - column);
-                            let bias = load(simd, &bias[column..][..len]);
-                            store(simd, &mut to[b * stride + column..][..len], simd.add_f32s(sum, bias));
-                        }
-                    })
-                };
-            }
-            match panel.len() / self.depth.max(1) {
-                1 => times!(1),
-                2 => times!(2),
-                3 => times!(3),
-                _ => times!(4),
-            }
-        }
-    }
-}
-
-/// `x W^T + b`: `x` `[N, inputs]`, `w` `[O, inputs]`, `b` `[O]`, by all threads.
-pub fn affine(x: &[f32], w: &[f32], b: &[f32], inputs: usize) -> Vec<f32> {
-    struct Chunk<'a>(&'a [f32], &'a Panels, &'a [f32], &'a mut [f32]);
-    impl WithSimd for Chunk<'_> {
-        type Output = ();
-        #[inline(always)]
-        fn with_simd<S: Simd>(self, simd: S) {
-            let Self(x, panels, b, y) = self;
-            let rows = TileRows { data: x, stride: panels.depth, depth: panels.depth };
-            panels.affine(simd, (rows, y.len() / b.len()), b, (y, b.len()));
-        }
-    }
-    let (path, rows) = (Path::current(), x.len().checked_div(inputs).unwrap_or(0));
-    let panels = Panels::pack(w, inputs, b.len(), |c| c, path.lanes());
-    let at_once = rows.div_ceil(rayon::current_num_threads()).clamp(MIN_ROWS, MAX_ROWS);
-    let mut y = vec![0.0; rows * b.len()];
-    if !y.is_empty() {
-        let chunks = y.par_chunks_mut(at_once * b.len()).zip(x.par_chunks(at_once * inputs));
-        chunks.for_each(|(y, x)| path.dispatch(Chunk(x, &panels, b, y)));
-    }
-    y
-}
-
 /// Rows of an affine map that one thread takes at a time: enough to be worth it, and so few that they stay in its cache
 /// while panel after panel goes by.
 const MIN_ROWS: usize = 48;
 const MAX_ROWS: usize = 384;
+
+/// `x W^T + b`: `x` `[N, inputs]`, `w` `[O, inputs]`, `b` `[O]`, by all threads.
+pub fn affine(x: &[f32], w: &[f32], b: &[f32], inputs: usize) -> Vec<f32> {
+    let (path, rows) = (Path::current(), x.len().checked_div(inputs).unwrap_or(0));
+    let panels = &Panels::of_rows(w, inputs, b.len(), Some, path.lanes());
+    let at_once = rows.div_ceil(rayon::current_num_threads()).clamp(MIN_ROWS, MAX_ROWS);
+    let mut y = vec![0.0; rows * b.len()];
+    if !y.is_empty() {
+        let chunks = y.par_chunks_mut(at_once * b.len()).zip(x.par_chunks(at_once * inputs));
+        chunks.for_each(|(to, x)| {
+            let rows = Rows { data: x, stride: inputs, count: to.len() / b.len() };
+            path.dispatch(Multiply { panels, rows, onto: Onto::Bias(b), to, stride: b.len() });
+        });
+    }
+    y
+}
 
 #[cfg(test)]
 mod tests {

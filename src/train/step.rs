@@ -51,7 +51,7 @@ pub fn update(
         }
     }
     let gradients = gradients(network.params(), &total.backward()?)?;
-    let gradient_norm = norm(&gradients);
+    let gradient_norm = norm(&gradients)?;
     if !gradient_norm.is_finite() {
         return Ok(Update { loss, gradient_norm, applied: false });
     }
@@ -66,11 +66,10 @@ pub fn update(
 pub fn follow(average: &mut Average, params: &Params, decay: f32, step: u64) -> Result<()> {
     let decay = decay.min((1.0 + step as f32) / (10.0 + step as f32));
     for (name, var) in params.iter() {
-        let values = op::to_vec::<f32>(var)?;
-        match average.get_mut(name) {
+        op::with_slice(var, |values: &[f32]| match average.get_mut(name) {
             Some(own) => own.iter_mut().zip(values).for_each(|(a, v)| *a += (1.0 - decay) * (v - *a)),
-            None => drop(average.insert(name.to_owned(), values)),
-        }
+            None => drop(average.insert(name.to_owned(), values.to_vec())),
+        })?;
     }
     Ok(())
 }

@@ -4,6 +4,7 @@
 //! written once: the loop over time, lengths, directions, the product with the recurrent weights, what is kept for
 //! the backward pass. [`mod@reference`] is the plain definition in f64; [`cpu`] is the fast path in f32 and must agree
 //! with it. [`op`] joins them to candle: f64 tensors go through the reference, f32 tensors through the fast path.
+#![forbid(unsafe_code)]
 
 pub mod carry;
 pub mod cells;

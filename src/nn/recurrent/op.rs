@@ -197,7 +197,7 @@ struct ReferenceForward<'a>(Problem<'a>, reference::Input<'a>);
 
 impl Visitor for ReferenceForward<'_> {
     type Output = Vec<f64>;
-    fn visit<C: Cell, const G: usize, const R: usize, const M: usize>(self) -> Vec<f64> {
+    fn visit<C: Cell>(self) -> Vec<f64> {
         reference::forward::<C>(&self.0, self.1)
     }
 }
@@ -206,7 +206,7 @@ struct ReferenceBackward<'a>(Problem<'a>, reference::Input<'a>, &'a [f64]);
 
 impl Visitor for ReferenceBackward<'_> {
     type Output = reference::InputGradients;
-    fn visit<C: Cell, const G: usize, const R: usize, const M: usize>(self) -> Self::Output {
+    fn visit<C: Cell>(self) -> Self::Output {
         reference::backward::<C>(&self.0, self.1, self.2)
     }
 }

@@ -14,7 +14,7 @@ pub struct Lstm;
 impl Cell for Lstm {
     const SPEC: Spec = Spec {
         bias: &[0.0, 1.0, 0.0, 0.0],
-        saved: &["i", "f", "g", "o", "tanh_c"],
+        saved: &["i", "f", "g", "o"],
         projects: true,
         ..Spec::plain("lstm", &["i", "f", "g", "o"], &["h", "c"])
     };
@@ -24,14 +24,15 @@ impl Cell for Lstm {
         let (i, f) = ((x.a[0] + x.r[0]).sigmoid(), (x.a[1] + x.r[1]).sigmoid());
         let (g, o) = ((x.a[2] + x.r[2]).tanh(), (x.a[3] + x.r[3]).sigmoid());
         let c = f * x.prev[1] + i * g;
-        let tanh_c = c.tanh();
-        next.copy_from_slice(&[o * tanh_c, c]);
-        saved.copy_from_slice(&[i, f, g, o, tanh_c]);
+        next.copy_from_slice(&[o * c.tanh(), c]);
+        saved.copy_from_slice(&[i, f, g, o]);
     }
 
     #[inline(always)]
     fn step_grad<L: Lane>(x: &StepGrad<'_, L>, d: &mut Gradients<'_, L>) {
-        let (i, f, g, o, tanh_c) = (x.saved[0], x.saved[1], x.saved[2], x.saved[3], x.saved[4]);
+        let (i, f, g, o) = (x.saved[0], x.saved[1], x.saved[2], x.saved[3]);
+        // Made anew: that costs less than to keep it.
+        let tanh_c = (f * x.prev[1] + i * g).tanh();
         let dc = x.next[1] + x.next[0] * o * tanh_c.d_tanh();
         d.a.copy_from_slice(&[
             dc * g * i.d_sigmoid(),

@@ -14,25 +14,22 @@ use super::{Cell, Gradients, Lane, Spec, Step, StepGrad};
 pub struct Lstm1997;
 
 impl Cell for Lstm1997 {
-    const SPEC: Spec = Spec {
-        saved: &["i", "g", "o", "tanh_c"],
-        projects: true,
-        ..Spec::plain("lstm-1997", &["i", "g", "o"], &["h", "c"])
-    };
+    const SPEC: Spec =
+        Spec { saved: &["i", "g", "o"], projects: true, ..Spec::plain("lstm-1997", &["i", "g", "o"], &["h", "c"]) };
 
     #[inline(always)]
     fn step<L: Lane>(x: &Step<'_, L>, next: &mut [L], saved: &mut [L]) {
         let (i, g) = ((x.a[0] + x.r[0]).sigmoid(), (x.a[1] + x.r[1]).tanh());
         let o = (x.a[2] + x.r[2]).sigmoid();
         let c = x.prev[1] + i * g;
-        let tanh_c = c.tanh();
-        next.copy_from_slice(&[o * tanh_c, c]);
-        saved.copy_from_slice(&[i, g, o, tanh_c]);
+        next.copy_from_slice(&[o * c.tanh(), c]);
+        saved.copy_from_slice(&[i, g, o]);
     }
 
     #[inline(always)]
     fn step_grad<L: Lane>(x: &StepGrad<'_, L>, d: &mut Gradients<'_, L>) {
-        let (i, g, o, tanh_c) = (x.saved[0], x.saved[1], x.saved[2], x.saved[3]);
+        let (i, g, o) = (x.saved[0], x.saved[1], x.saved[2]);
+        let tanh_c = (x.prev[1] + i * g).tanh();
         let dc = x.next[1] + x.next[0] * o * tanh_c.d_tanh();
         d.a.copy_from_slice(&[dc * g * i.d_sigmoid(), dc * i * g.d_tanh(), x.next[0] * tanh_c * o.d_sigmoid()]);
         d.prev.copy_from_slice(&[dc.splat(0.0), dc]);

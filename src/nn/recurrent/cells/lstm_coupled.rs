@@ -14,7 +14,7 @@ pub struct LstmCoupled;
 impl Cell for LstmCoupled {
     const SPEC: Spec = Spec {
         bias: &[-1.0, 0.0, 0.0],
-        saved: &["i", "g", "o", "tanh_c"],
+        saved: &["i", "g", "o"],
         projects: true,
         ..Spec::plain("lstm-coupled", &["i", "g", "o"], &["h", "c"])
     };
@@ -24,14 +24,14 @@ impl Cell for LstmCoupled {
         let (i, g) = ((x.a[0] + x.r[0]).sigmoid(), (x.a[1] + x.r[1]).tanh());
         let o = (x.a[2] + x.r[2]).sigmoid();
         let c = x.prev[1] + i * (g - x.prev[1]);
-        let tanh_c = c.tanh();
-        next.copy_from_slice(&[o * tanh_c, c]);
-        saved.copy_from_slice(&[i, g, o, tanh_c]);
+        next.copy_from_slice(&[o * c.tanh(), c]);
+        saved.copy_from_slice(&[i, g, o]);
     }
 
     #[inline(always)]
     fn step_grad<L: Lane>(x: &StepGrad<'_, L>, d: &mut Gradients<'_, L>) {
-        let (i, g, o, tanh_c) = (x.saved[0], x.saved[1], x.saved[2], x.saved[3]);
+        let (i, g, o) = (x.saved[0], x.saved[1], x.saved[2]);
+        let tanh_c = (x.prev[1] + i * (g - x.prev[1])).tanh();
         let dc = x.next[1] + x.next[0] * o * tanh_c.d_tanh();
         d.a.copy_from_slice(&[
             dc * (g - x.prev[1]) * i.d_sigmoid(),

@@ -15,7 +15,7 @@ impl Cell for LstmCoupledPeephole {
     const SPEC: Spec = Spec {
         bias: &[-1.0, 0.0, 0.0],
         aux: &[Aux::zero("p_i"), Aux::zero("p_o")],
-        saved: &["i", "g", "o", "c'", "tanh_c"],
+        saved: &["i", "g", "o"],
         projects: true,
         ..Spec::plain("lstm-coupled-peephole", &["i", "g", "o"], &["h", "c"])
     };
@@ -26,14 +26,15 @@ impl Cell for LstmCoupledPeephole {
         let g = (x.a[1] + x.r[1]).tanh();
         let c = x.prev[1] + i * (g - x.prev[1]);
         let o = (x.a[2] + x.r[2] + x.aux[1] * c).sigmoid();
-        let tanh_c = c.tanh();
-        next.copy_from_slice(&[o * tanh_c, c]);
-        saved.copy_from_slice(&[i, g, o, c, tanh_c]);
+        next.copy_from_slice(&[o * c.tanh(), c]);
+        saved.copy_from_slice(&[i, g, o]);
     }
 
     #[inline(always)]
     fn step_grad<L: Lane>(x: &StepGrad<'_, L>, d: &mut Gradients<'_, L>) {
-        let (i, g, o, c, tanh_c) = (x.saved[0], x.saved[1], x.saved[2], x.saved[3], x.saved[4]);
+        let (i, g, o) = (x.saved[0], x.saved[1], x.saved[2]);
+        let c = x.prev[1] + i * (g - x.prev[1]);
+        let tanh_c = c.tanh();
         let d_o = x.next[0] * tanh_c * o.d_sigmoid();
         let dc = x.next[1] + x.next[0] * o * tanh_c.d_tanh() + d_o * x.aux[1];
         let d_i = dc * (g - x.prev[1]) * i.d_sigmoid();

@@ -16,7 +16,7 @@ impl Cell for LstmPeephole {
     const SPEC: Spec = Spec {
         bias: &[0.0, 1.0, 0.0, 0.0],
         aux: &[Aux::zero("p_i"), Aux::zero("p_f"), Aux::zero("p_o")],
-        saved: &["i", "f", "g", "o", "c'", "tanh_c"],
+        saved: &["i", "f", "g", "o"],
         projects: true,
         ..Spec::plain("lstm-peephole", &["i", "f", "g", "o"], &["h", "c"])
     };
@@ -28,14 +28,15 @@ impl Cell for LstmPeephole {
         let g = (x.a[2] + x.r[2]).tanh();
         let c = f * x.prev[1] + i * g;
         let o = (x.a[3] + x.r[3] + x.aux[2] * c).sigmoid();
-        let tanh_c = c.tanh();
-        next.copy_from_slice(&[o * tanh_c, c]);
-        saved.copy_from_slice(&[i, f, g, o, c, tanh_c]);
+        next.copy_from_slice(&[o * c.tanh(), c]);
+        saved.copy_from_slice(&[i, f, g, o]);
     }
 
     #[inline(always)]
     fn step_grad<L: Lane>(x: &StepGrad<'_, L>, d: &mut Gradients<'_, L>) {
-        let (i, f, g, o, c, tanh_c) = (x.saved[0], x.saved[1], x.saved[2], x.saved[3], x.saved[4], x.saved[5]);
+        let (i, f, g, o) = (x.saved[0], x.saved[1], x.saved[2], x.saved[3]);
+        let c = f * x.prev[1] + i * g;
+        let tanh_c = c.tanh();
         let d_o = x.next[0] * tanh_c * o.d_sigmoid();
         let dc = x.next[1] + x.next[0] * o * tanh_c.d_tanh() + d_o * x.aux[2];
         let (d_i, d_f) = (dc * g * i.d_sigmoid(), dc * x.prev[1] * f.d_sigmoid());

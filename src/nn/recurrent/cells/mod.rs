@@ -195,28 +195,20 @@ macro_rules! cells {
                 match self { $(Self::$variant => const { &<$variant as Cell>::SPEC }),* }
             }
 
-            /// Calls `visitor` with the cell's type, its number of gates, and how many of them see state 0 and the
-            /// modulated state.
+            /// Calls `visitor` with the cell's type.
             pub fn visit<V: Visitor>(self, visitor: V) -> V::Output {
-                match self {
-                    $(Self::$variant => visitor.visit::<
-                        $variant,
-                        { <$variant as Cell>::SPEC.gates.len() },
-                        { <$variant as Cell>::SPEC.recurrent },
-                        { <$variant as Cell>::SPEC.modulated },
-                    >()),*
-                }
+                match self { $(Self::$variant => visitor.visit::<$variant>()),* }
             }
         }
     };
 }
 
-/// Code that is generic over the cell and its numbers of gates.
+/// Code that is generic over the cell.
 pub trait Visitor {
     /// What it returns.
     type Output;
-    /// Runs with cell `C`, which has `G` gates; `R` of them see state 0, `M` after those the modulated state.
-    fn visit<C: Cell, const G: usize, const R: usize, const M: usize>(self) -> Self::Output;
+    /// Runs with cell `C`.
+    fn visit<C: Cell>(self) -> Self::Output;
 }
 
 cells! {

@@ -3,12 +3,11 @@
 
 use super::unit::Unit;
 use super::vector::Vector;
-use crate::nn::panels::{COLUMNS, TileRows, for_products, panel_product, tile_rows};
+use crate::nn::panels::{Onto, Panels, Rows};
 use crate::nn::recurrent::cells::{Cell, Gradients, MAX, StepGrad};
 use crate::nn::simd::{load, store};
 use pulp::{Simd, WithSimd};
 use std::marker::PhantomData;
-use std::ops::Range;
 
 /// What a unit's backward pass reads.
 pub struct Input<'a> {
@@ -37,22 +36,25 @@ pub struct Output {
 }
 
 /// A unit's backward pass, to be dispatched to an instruction set.
-pub struct Backward<'a, C, const G: usize, const R: usize, const M: usize> {
+pub struct Backward<'a, C> {
     unit: &'a Unit<'a>,
     input: Input<'a>,
     cell: PhantomData<C>,
 }
 
-/// Gradients carried from step to step: of what R sees of state 0, `[B, width]`, and of the other states,
-/// `[S - 1, B, padded]`.
+/// Gradients carried from step to step.
 struct Carried {
+    /// H, padded to whole vectors.
     padded: usize,
+    /// Numbers that R sees, padded likewise.
     width: usize,
+    /// `[B, width]`: of what R sees of state 0.
     seen: Vec<f32>,
+    /// `[S - 1, B, padded]`: of the other states.
     others: Vec<f32>,
     /// `[B, padded]`, within a step: of state 0 before it was projected, if it was.
     full: Vec<f32>,
-    /// `[B, width]`, within a step: of the modulated state.
+    /// `[B, padded]`, within a step: of the modulated state.
     modulated: Vec<f32>,
 }
 
@@ -77,7 +79,7 @@ impl<S: Simd> Loaded<S> {
     }
 }
 
-impl<'a, C: Cell, const G: usize, const R: usize, const M: usize> Backward<'a, C, G, R, M> {
+impl<'a, C: Cell> Backward<'a, C> {
     /// See [`Input`].
     pub fn new(unit: &'a Unit<'a>, input: Input<'a>) -> Self {
         Self { unit, input, cell: PhantomData }
@@ -165,10 +167,11 @@ impl<'a, C: Cell, const G: usize, const R: usize, const M: usize> Backward<'a, C
             let is_output = s == C::SPEC.output;
             [loaded.next[s], past[s]] = self.unit.problem.carry.backward(is_output, loaded.next[s], carried, share);
         });
-        let (mut a, mut r, mut aux, mut prev) = ([zero; G], [zero; R], [zero; MAX], [zero; MAX]);
-        let recurrent = if C::SPEC.added { 0 } else { R };
+        let (mut a, mut r, mut aux, mut prev) = ([zero; MAX], [zero; MAX], [zero; MAX], [zero; MAX]);
+        let recurrent = if C::SPEC.added { 0 } else { C::SPEC.recurrent };
+        let gates = C::SPEC.gates.len();
         let mut d = Gradients {
-            a: &mut a,
+            a: &mut a[..gates],
             r: &mut r[..recurrent],
             aux: &mut aux[..C::SPEC.aux.len()],
             prev: &mut prev[..states],
@@ -181,7 +184,7 @@ impl<'a, C: Cell, const G: usize, const R: usize, const M: usize> Backward<'a, C
                 store(simd, &mut to[(local * values.len() + n) * hidden + j..][..len], value.v);
             }
         };
-        write(&mut out.a, &a);
+        write(&mut out.a, &a[..gates]);
         write(&mut out.r, &r[..recurrent]);
         write(&mut out.aux, &aux[..C::SPEC.aux.len()]);
         if !self.projects() {
@@ -192,11 +195,10 @@ impl<'a, C: Cell, const G: usize, const R: usize, const M: usize> Backward<'a, C
         }
     }
 
-    /// The gradients of the projected output at time `t` and, through `panels`, of what was projected.
-    #[inline(always)]
-    fn unproject<S: Simd>(&self, simd: S, panels: &[S::f32s], carried: &mut Carried, out: &mut Output, t: usize) {
-        let (seen, first, active) = (self.unit.seen(), self.unit.lengths.offset(t), self.unit.lengths.active(t));
-        for b in 0..active {
+    /// The gradients of the projected output at time `t` and, through `weights`, of what was projected.
+    fn unproject<S: Simd>(&self, simd: S, weights: &Panels, carried: &mut Carried, out: &mut Output, t: usize) {
+        let (seen, first, count) = (self.unit.seen(), self.unit.lengths.offset(t), self.unit.lengths.active(t));
+        for b in 0..count {
             let dy = &self.input.dy[self.output(t, b)..][..seen];
             let of_row = &mut carried.seen[b * carried.width..][..carried.width];
             let to = &mut out.projected[(first + b) * seen..][..seen];
@@ -204,13 +206,8 @@ impl<'a, C: Cell, const G: usize, const R: usize, const M: usize> Backward<'a, C
             // What reaches state 0 through R is added to it anew.
             of_row.fill(0.0);
         }
-        for (block, j) in (0..self.unit.hidden()).step_by(S::F32_LANES).enumerate() {
-            let panel = &panels[block * seen..(block + 1) * seen];
-            let rows = TileRows { data: &out.projected[first * seen..], stride: seen, depth: seen };
-            for_products!(simd, S, 1, panel, rows, active, |b, sums| {
-                store(simd, &mut carried.full[b * carried.padded + j..][..S::F32_LANES], sums[0]);
-            });
-        }
+        let rows = Rows { data: &out.projected[first * seen..], stride: seen, count };
+        weights.multiply(simd, rows, Onto::Zero, (&mut carried.full, carried.padded));
     }
 
     /// Adds what comes from the modulated state to the gradients of row `b`'s gates and of the states before.
@@ -221,17 +218,19 @@ impl<'a, C: Cell, const G: usize, const R: usize, const M: usize> Backward<'a, C
         let vector = |from: &[f32]| Vector { simd, v: load(simd, from) };
         let zero = Vector { simd, v: simd.splat_f32s(0.0) };
         let loaded = self.load(simd, (t, b, j));
-        let at = self.unit.lengths.row(t, b) * G * hidden + j;
-        let mut a: [_; G] = std::array::from_fn(|g| vector(&out.a[at + g * hidden..][..len]));
-        let mut prev = [zero; MAX];
+        let (gates, at) = (C::SPEC.gates.len(), self.unit.lengths.row(t, b) * C::SPEC.gates.len() * hidden + j);
+        let (mut a, mut prev) = ([zero; MAX], [zero; MAX]);
+        for (g, a) in a[..gates].iter_mut().enumerate() {
+            *a = vector(&out.a[at + g * hidden..][..len]);
+        }
         prev[0] = vector(&carried.seen[b * carried.width + j..][..lanes]);
         for (s, prev) in prev[1..states].iter_mut().enumerate() {
             *prev = vector(&carried.others[(s * batch + b) * padded + j..][..lanes]);
         }
-        let q = vector(&carried.modulated[b * carried.width + j..][..lanes]);
-        let mut d = Gradients { a: &mut a, r: &mut [], aux: &mut [], prev: &mut prev[..states] };
+        let q = vector(&carried.modulated[b * carried.padded + j..][..lanes]);
+        let mut d = Gradients { a: &mut a[..gates], r: &mut [], aux: &mut [], prev: &mut prev[..states] };
         C::modulate_grad(&loaded.seen::<C>(), q, &mut d);
-        for (g, a) in a.into_iter().enumerate() {
+        for (g, a) in a[..gates].iter().enumerate() {
             store(simd, &mut out.a[at + g * hidden..][..len], a.v);
         }
         store(simd, &mut carried.seen[b * carried.width + j..][..lanes], prev[0].v);
@@ -239,84 +238,67 @@ impl<'a, C: Cell, const G: usize, const R: usize, const M: usize> Backward<'a, C
             store(simd, &mut carried.others[(s * batch + b) * padded + j..][..lanes], prev.v);
         }
     }
+    /// Gradients of gates at time `t`, from `column` on, of the rows that have a step before them; a row has `gates`.
+    fn gates<'g>(&self, d: &'g [f32], gates: usize, column: usize, t: usize) -> Rows<'g> {
+        let stride = gates * self.unit.hidden();
+        let at = self.unit.lengths.offset(t) * stride + column;
+        Rows { data: &d[at.min(d.len())..], stride, count: self.unit.before(t).0 }
+    }
 
-    /// Adds to `to`, `[B, width]`, what comes through R from the gates in `columns` of each row of `gates`, for the rows
-    /// with a step before them.
-    #[inline(always)]
-    fn through<S: Simd>(
-        &self,
-        simd: S,
-        panels: &[S::f32s],
-        (gates, stride, columns): (&[f32], usize, Range<usize>),
-        to: &mut [f32],
-        (t, width): (usize, usize),
-    ) {
-        let depth = columns.len();
-        let rows = TileRows { data: &gates[self.unit.lengths.offset(t) * stride + columns.start..], stride, depth };
-        for (n, panel) in panels.chunks_exact((depth * COLUMNS).max(1)).enumerate() {
-            let j = n * COLUMNS * S::F32_LANES;
-            for_products!(simd, S, COLUMNS, panel, rows, self.unit.before(t).0, |b, sums| {
-                for (n, sum) in sums.into_iter().enumerate() {
-                    let to = &mut to[b * width + j + n * S::F32_LANES..][..S::F32_LANES];
-                    let total = simd.add_f32s(sum, load(simd, to));
-                    store(simd, to, total);
-                }
-            });
-        }
+    fn start(&self, lanes: usize) -> (Carried, Output) {
+        let (lengths, hidden, projects) = (&self.unit.lengths, self.unit.hidden(), self.projects());
+        let (padded, width) = (hidden.next_multiple_of(lanes), self.unit.seen().next_multiple_of(lanes));
+        let buffer = |wanted: bool, size: usize| vec![0.0; if wanted { size } else { 0 }];
+        let of_rows = |count: usize| vec![0.0; lengths.rows() * count * hidden];
+        let carried = Carried {
+            padded,
+            width,
+            seen: vec![0.0; lengths.batch() * width],
+            others: vec![0.0; (C::SPEC.states.len() - 1) * lengths.batch() * padded],
+            full: buffer(projects, lengths.batch() * padded),
+            modulated: buffer(C::SPEC.modulated > 0, lengths.batch() * padded),
+        };
+        let out = Output {
+            a: of_rows(C::SPEC.gates.len()),
+            r: of_rows(if C::SPEC.added { 0 } else { C::SPEC.recurrent }),
+            aux: of_rows(C::SPEC.aux.len()),
+            projected: buffer(projects, lengths.rows() * self.unit.seen()),
+        };
+        (carried, out)
     }
 }
 
-impl<C: Cell, const G: usize, const R: usize, const M: usize> WithSimd for Backward<'_, C, G, R, M> {
+impl<C: Cell> WithSimd for Backward<'_, C> {
     type Output = Output;
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) -> Output {
-        let (lengths, hidden) = (&self.unit.lengths, self.unit.hidden());
-        let seen = if self.projects() { self.unit.seen() } else { hidden };
-        let (padded, width) = (hidden.next_multiple_of(S::F32_LANES), seen.next_multiple_of(COLUMNS * S::F32_LANES));
-        let (batch, others) = (lengths.batch(), C::SPEC.states.len() - 1);
-        let pack = |first: usize, count: usize| self.unit.pack_columns(self.input.r, first, count, S::F32_LANES);
-        let (first, second) = (pack(0, R), pack(R, M));
-        let (first, second) = (S::as_simd_f32s(first.as_slice()).0, S::as_simd_f32s(second.as_slice()).0);
-        let projection = usize::from(self.projects());
-        let projection = self.unit.pack_rows(self.input.r, R + M, projection, S::F32_LANES);
-        let projection = S::as_simd_f32s(projection.as_slice()).0;
-        let mut carried = Carried {
-            padded,
-            width,
-            seen: vec![0.0; batch * width],
-            others: vec![0.0; others * batch * padded],
-            full: vec![0.0; if self.projects() { batch * padded } else { 0 }],
-            modulated: vec![0.0; if M > 0 { batch * width } else { 0 }],
-        };
-        let rows = |count: usize| vec![0.0; lengths.rows() * count * hidden];
-        let mut out = Output {
-            a: rows(G),
-            r: rows(if C::SPEC.added { 0 } else { R }),
-            aux: rows(C::SPEC.aux.len()),
-            projected: vec![0.0; if self.projects() { lengths.rows() * seen } else { 0 }],
-        };
-        for t in self.unit.times().rev() {
+        let (unit, lanes, recurrent, all) = (self.unit, S::F32_LANES, C::SPEC.recurrent, C::SPEC.rows_of_r());
+        let (gates, hidden) = (C::SPEC.gates.len(), unit.hidden());
+        let first = unit.pack_columns(self.input.r, 0..recurrent, lanes);
+        let second = unit.pack_columns(self.input.r, recurrent..all, lanes);
+        let projection = unit.pack_rows(self.input.r, unit.seen(), all..all + usize::from(self.projects()), lanes);
+        let (mut carried, mut out) = self.start(lanes);
+        for t in unit.times().rev() {
             if self.projects() {
-                self.unproject(simd, projection, &mut carried, &mut out, t);
+                self.unproject(simd, &projection, &mut carried, &mut out, t);
             }
-            for b in 0..lengths.active(t) {
-                for j in (0..hidden).step_by(S::F32_LANES) {
-                    self.step(simd, &mut carried, &mut out, (t, b, j));
-                }
+            for (b, j) in unit.vectors(t, lanes) {
+                self.step(simd, &mut carried, &mut out, (t, b, j));
             }
-            if M > 0 {
+            if C::SPEC.modulated > 0 {
                 carried.modulated.fill(0.0);
-                let gates = (&*out.a, G * hidden, R * hidden..(R + M) * hidden);
-                self.through::<S>(simd, second, gates, &mut carried.modulated, (t, width));
-                for b in 0..lengths.active(t) {
-                    for j in (0..hidden).step_by(S::F32_LANES) {
-                        self.demodulate(simd, &mut carried, &mut out, (t, b, j));
-                    }
+                let rows = self.gates(&out.a, gates, recurrent * hidden, t);
+                second.multiply(simd, rows, Onto::Zero, (&mut carried.modulated, carried.padded));
+                for (b, j) in unit.vectors(t, lanes) {
+                    self.demodulate(simd, &mut carried, &mut out, (t, b, j));
                 }
             }
-            let (gates, stride) = if C::SPEC.added { (&*out.a, G * hidden) } else { (&*out.r, R * hidden) };
-            self.through::<S>(simd, first, (gates, stride, 0..R * hidden), &mut carried.seen, (t, width));
+            let rows = match C::SPEC.added {
+                true => self.gates(&out.a, gates, 0, t),
+                false => self.gates(&out.r, recurrent, 0, t),
+            };
+            first.multiply(simd, rows, Onto::Sum, (&mut carried.seen, carried.width));
         }
         out
     }

@@ -4,7 +4,7 @@
 use super::input::{Affine, InputParts};
 use super::unit::Unit;
 use super::vector::Vector;
-use crate::nn::panels::{COLUMNS, TileRows, for_products, panel_product, tile_rows};
+use crate::nn::panels::{Onto, Rows};
 use crate::nn::recurrent::cells::{Cell, MAX, Step};
 use crate::nn::simd::{load, store};
 use pulp::{Simd, WithSimd};
@@ -41,55 +41,57 @@ pub struct Output {
     pub kept: Vec<f32>,
 }
 
-/// A unit's forward pass, to be dispatched to an instruction set. `G` gates, of which `R` see state 0 and `M` the
-/// modulated state.
-pub struct Forward<'a, C, const G: usize, const R: usize, const M: usize> {
+/// A unit's forward pass, to be dispatched to an instruction set.
+pub struct Forward<'a, C> {
     unit: &'a Unit<'a>,
     input: Input<'a>,
     keep: bool,
     cell: PhantomData<C>,
 }
 
-/// The running state, but for what R sees of state 0 before the step: that of the step after, `[B, width]`, and the other
-/// states, `[S - 1, B, padded]`.
+/// The running state.
 struct State {
+    /// H, padded to whole vectors.
     padded: usize,
+    /// Numbers that R sees, padded likewise.
     width: usize,
-    seen_next: Vec<f32>,
+    /// `[B, width]`: what R sees of state 0.
+    seen: Vec<f32>,
+    /// `[S - 1, B, padded]`: the other states.
     others: Vec<f32>,
+    /// `[B, R + M, padded]`: the recurrent parts of the gates.
+    heard: Vec<f32>,
     /// `[B, padded]`: state 0 before it is projected, if it is.
     full: Vec<f32>,
     /// `[B, padded]`, if there is a modulated state.
     modulated: Vec<f32>,
-    /// `[B, R, padded]`: the first product of a step that has two.
-    heard: Vec<f32>,
 }
 
-/// Where a step is: the time, the row, and the first hidden unit of the block.
+/// Where a step is: the time, the row, and the first hidden unit of a vector of them.
 type Place = (usize, usize, usize);
 
-/// What was there before a step.
-struct Before<'a> {
-    parts: InputParts<'a>,
-    /// `[B, width]`: what R sees of state 0.
-    seen: Vec<f32>,
-}
-
-/// Vectors that a step reads beside the gates' recurrent parts.
-struct Loaded<S: Simd, const G: usize> {
-    a: [Vector<S>; G],
+/// Vectors that a step reads.
+struct Loaded<S: Simd> {
+    a: [Vector<S>; MAX],
+    r: [Vector<S>; MAX],
     aux: [Vector<S>; MAX],
     prev: [Vector<S>; MAX],
 }
 
-impl<S: Simd, const G: usize> Loaded<S, G> {
+impl<S: Simd> Loaded<S> {
+    /// With the first `heard` recurrent parts.
     #[inline(always)]
-    fn step<'a, C: Cell>(&'a self, r: &'a [Vector<S>]) -> Step<'a, Vector<S>> {
-        Step { a: &self.a, r, aux: &self.aux[..C::SPEC.aux.len()], prev: &self.prev[..C::SPEC.states.len()] }
+    fn step<C: Cell>(&self, heard: usize) -> Step<'_, Vector<S>> {
+        Step {
+            a: &self.a[..C::SPEC.gates.len()],
+            r: &self.r[..heard],
+            aux: &self.aux[..C::SPEC.aux.len()],
+            prev: &self.prev[..C::SPEC.states.len()],
+        }
     }
 }
 
-impl<'a, C: Cell, const G: usize, const R: usize, const M: usize> Forward<'a, C, G, R, M> {
+impl<'a, C: Cell> Forward<'a, C> {
     /// See [`Input`].
     pub fn new(unit: &'a Unit<'a>, input: Input<'a>, keep: bool) -> Self {
         Self { unit, input, keep, cell: PhantomData }
@@ -99,22 +101,19 @@ impl<'a, C: Cell, const G: usize, const R: usize, const M: usize> Forward<'a, C,
         self.unit.problem.projection > 0
     }
 
-    fn start(&self, lanes: usize) -> (Before<'a>, State) {
+    fn start(&self, lanes: usize) -> State {
         let (batch, padded) = (self.unit.lengths.batch(), self.unit.hidden().next_multiple_of(lanes));
-        let width = if self.projects() { self.unit.seen().next_multiple_of(COLUMNS * lanes) } else { padded };
-        let size = batch * padded;
-        let buffer = |wanted: bool, size: usize| vec![0.0; if wanted { size } else { 0 }];
-        let seen = vec![C::SPEC.initial[0]; batch * width];
-        let state = State {
+        let (width, size) = (self.unit.seen().next_multiple_of(lanes), batch * padded);
+        let buffer = |wanted: bool| vec![0.0; if wanted { size } else { 0 }];
+        State {
             padded,
             width,
-            seen_next: seen.clone(),
+            seen: vec![C::SPEC.initial[0]; batch * width],
             others: (1..C::SPEC.states.len()).flat_map(|s| std::iter::repeat_n(C::SPEC.initial[s], size)).collect(),
-            full: buffer(self.projects(), size),
-            modulated: buffer(M > 0, size),
-            heard: buffer(M > 0, R * size),
-        };
-        (Before { parts: InputParts::new(self.unit, self.input.affine, G, lanes), seen }, state)
+            heard: vec![0.0; C::SPEC.rows_of_r() * size],
+            full: buffer(self.projects()),
+            modulated: buffer(C::SPEC.modulated > 0),
+        }
     }
 
     fn output(&self, state: &State) -> Output {
@@ -123,61 +122,59 @@ impl<'a, C: Cell, const G: usize, const R: usize, const M: usize> Forward<'a, C,
         Output {
             y: buffer(true, if self.projects() { self.unit.seen() } else { hidden }),
             seen: buffer(self.keep && (C::SPEC.output != 0 || self.projects()), hidden),
-            modulated: buffer(self.keep && M > 0, hidden),
+            modulated: buffer(self.keep && C::SPEC.modulated > 0, hidden),
             kept: buffer(self.keep, (C::SPEC.states.len() - 1 + C::SPEC.saved.len()) * state.padded),
         }
     }
 
     #[inline(always)]
-    fn load<S: Simd>(&self, simd: S, before: &Before<'_>, state: &State, (t, b, j): Place) -> Loaded<S, G> {
+    fn load<S: Simd>(&self, simd: S, parts: &InputParts<'_>, state: &State, (t, b, j): Place) -> Loaded<S> {
         let (hidden, padded, batch) = (self.unit.hidden(), state.padded, self.unit.lengths.batch());
-        let len = S::F32_LANES.min(hidden - j);
+        let (lanes, heard) = (S::F32_LANES, C::SPEC.rows_of_r());
         let vector = |from: &[f32]| Vector { simd, v: load(simd, from) };
-        let zero = Vector { simd, v: simd.splat_f32s(0.0) };
-        let parts = before.parts.row(t, b);
-        let a = std::array::from_fn(|g| vector(&parts[g * hidden + j..][..len]));
-        let (mut aux, mut prev) = ([zero; MAX], [zero; MAX]);
-        for (n, aux) in aux[..C::SPEC.aux.len()].iter_mut().enumerate() {
-            *aux = vector(&self.input.aux[self.unit.column(n) + j..][..len]);
+        let zero = [Vector { simd, v: simd.splat_f32s(0.0) }; MAX];
+        let mut loaded = Loaded { a: zero, r: zero, aux: zero, prev: zero };
+        let parts = parts.row(t, b);
+        for (g, a) in loaded.a[..C::SPEC.gates.len()].iter_mut().enumerate() {
+            *a = vector(&parts[g * padded + j..][..lanes]);
+        }
+        for (g, r) in loaded.r[..heard].iter_mut().enumerate() {
+            *r = vector(&state.heard[(b * heard + g) * padded + j..][..lanes]);
+        }
+        for (n, aux) in loaded.aux[..C::SPEC.aux.len()].iter_mut().enumerate() {
+            *aux = vector(&self.input.aux[self.unit.column(n) + j..][..lanes.min(hidden - j)]);
         }
         if !self.projects() {
-            prev[0] = vector(&before.seen[b * state.width + j..][..S::F32_LANES]);
+            loaded.prev[0] = vector(&state.seen[b * state.width + j..][..lanes]);
         }
-        for (s, prev) in prev[1..C::SPEC.states.len()].iter_mut().enumerate() {
-            *prev = vector(&state.others[(s * batch + b) * padded + j..][..S::F32_LANES]);
+        for (s, prev) in loaded.prev[1..C::SPEC.states.len()].iter_mut().enumerate() {
+            *prev = vector(&state.others[(s * batch + b) * padded + j..][..lanes]);
         }
-        Loaded { a, aux, prev }
+        loaded
     }
 
-    /// The step, given the gates' recurrent parts.
+    /// The step of a vector of units.
     #[inline(always)]
-    fn step<S: Simd>(
-        &self,
-        simd: S,
-        r: &[Vector<S>],
-        before: &Before<'_>,
-        (state, out): (&mut State, &mut Output),
-        (t, b, j): Place,
-    ) {
+    fn step<S: Simd>(&self, simd: S, parts: &InputParts<'_>, state: &mut State, out: &mut Output, (t, b, j): Place) {
         let (hidden, padded, batch) = (self.unit.hidden(), state.padded, self.unit.lengths.batch());
         let (states, saved_count, output) = (C::SPEC.states.len(), C::SPEC.saved.len(), C::SPEC.output);
-        let len = S::F32_LANES.min(hidden - j);
+        let (lanes, len) = (S::F32_LANES, S::F32_LANES.min(hidden - j));
         let zero = Vector { simd, v: simd.splat_f32s(0.0) };
-        let loaded = self.load(simd, before, state, (t, b, j));
+        let loaded = self.load(simd, parts, state, (t, b, j));
         let (mut next, mut saved) = ([zero; MAX], [zero; MAX]);
-        C::step(&loaded.step::<C>(r), &mut next[..states], &mut saved[..saved_count]);
+        C::step(&loaded.step::<C>(C::SPEC.rows_of_r()), &mut next[..states], &mut saved[..saved_count]);
         self.unit.carry::<S, C>(simd, (t, b, j), |s, share| {
             next[s] = self.unit.problem.carry.forward(s == output, next[s], loaded.prev[s], share);
         });
         let local = self.unit.lengths.row(t, b);
         if self.projects() {
-            store(simd, &mut state.full[b * padded + j..][..S::F32_LANES], next[0].v);
+            store(simd, &mut state.full[b * padded + j..][..lanes], next[0].v);
         } else {
-            store(simd, &mut state.seen_next[b * state.width + j..][..S::F32_LANES], next[0].v);
+            store(simd, &mut state.seen[b * state.width + j..][..lanes], next[0].v);
             store(simd, &mut out.y[local * hidden + j..][..len], next[output].v);
         }
         for (s, next) in next[1..states].iter().enumerate() {
-            store(simd, &mut state.others[(s * batch + b) * padded + j..][..S::F32_LANES], next.v);
+            store(simd, &mut state.others[(s * batch + b) * padded + j..][..lanes], next.v);
         }
         if self.keep {
             if output != 0 || self.projects() {
@@ -186,115 +183,66 @@ impl<'a, C: Cell, const G: usize, const R: usize, const M: usize> Forward<'a, C,
             let kept = &mut out.kept[local * (states - 1 + saved_count) * padded..];
             let others = next[..output].iter().chain(&next[output + 1..states]);
             for (n, value) in others.chain(&saved[..saved_count]).enumerate() {
-                store(simd, &mut kept[n * padded + j..][..S::F32_LANES], value.v);
+                store(simd, &mut kept[n * padded + j..][..lanes], value.v);
             }
         }
     }
 
-    /// The modulated state, given the first product of a step that has two.
+    /// The modulated state of a vector of units.
     #[inline(always)]
     fn modulate<S: Simd>(
         &self,
         simd: S,
-        r: &[Vector<S>],
-        before: &Before<'_>,
-        (state, out): (&mut State, &mut Output),
+        parts: &InputParts<'_>,
+        state: &mut State,
+        out: &mut Output,
         (t, b, j): Place,
     ) {
-        let (hidden, padded) = (self.unit.hidden(), state.padded);
-        let modulated = C::modulate(&self.load(simd, before, state, (t, b, j)).step::<C>(r));
-        store(simd, &mut state.modulated[b * padded + j..][..S::F32_LANES], modulated.v);
-        for (g, r) in r.iter().enumerate() {
-            store(simd, &mut state.heard[(b * R + g) * padded + j..][..S::F32_LANES], r.v);
-        }
+        let (hidden, lanes) = (self.unit.hidden(), S::F32_LANES);
+        let modulated = C::modulate(&self.load(simd, parts, state, (t, b, j)).step::<C>(C::SPEC.recurrent));
+        store(simd, &mut state.modulated[b * state.padded + j..][..lanes], modulated.v);
         if self.keep {
             let to = &mut out.modulated[self.unit.lengths.row(t, b) * hidden + j..];
-            store(simd, &mut to[..S::F32_LANES.min(hidden - j)], modulated.v);
+            store(simd, &mut to[..lanes.min(hidden - j)], modulated.v);
         }
-    }
-
-    /// The recurrent parts of all gates of a step that has two products, given the second one.
-    #[inline(always)]
-    fn heard<S: Simd>(&self, simd: S, second: [S::f32s; M], state: &State, (_, b, j): Place) -> [Vector<S>; MAX] {
-        let mut r = [Vector { simd, v: simd.splat_f32s(0.0) }; MAX];
-        for (g, r) in r[..R].iter_mut().enumerate() {
-            r.v = load(simd, &state.heard[(b * R + g) * state.padded + j..][..S::F32_LANES]);
-        }
-        r[R..R + M].iter_mut().zip(second).for_each(|(r, v)| r.v = v);
-        r
-    }
-
-    /// Keeps row `b` of the projected output, from column `j` on.
-    #[inline(always)]
-    fn project<S: Simd>(
-        &self,
-        simd: S,
-        sums: [S::f32s; COLUMNS],
-        (state, out): (&mut State, &mut Output),
-        (t, b, j): Place,
-    ) {
-        let (seen, at) = (self.unit.seen(), b * state.width + j);
-        for (n, sum) in sums.into_iter().enumerate() {
-            store(simd, &mut state.seen_next[at + n * S::F32_LANES..][..S::F32_LANES], sum);
-        }
-        let len = (COLUMNS * S::F32_LANES).min(seen - j);
-        let to = &mut out.y[self.unit.lengths.row(t, b) * seen + j..][..len];
-        to.copy_from_slice(&state.seen_next[at..][..len]);
     }
 }
 
-impl<C: Cell, const G: usize, const R: usize, const M: usize> WithSimd for Forward<'_, C, G, R, M> {
+impl<C: Cell> WithSimd for Forward<'_, C> {
     type Output = Output;
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) -> Output {
-        let (lengths, hidden, seen) = (&self.unit.lengths, self.unit.hidden(), self.unit.seen());
-        let pack = |first: usize, count: usize| self.unit.pack_rows(self.input.r, first, count, S::F32_LANES);
-        let (first, second) = (pack(0, R), pack(R, M));
-        let (first, second) = (S::as_simd_f32s(first.as_slice()).0, S::as_simd_f32s(second.as_slice()).0);
-        let projection = usize::from(self.projects());
-        let projection = self.unit.pack_columns(self.input.r, R + M, projection, S::F32_LANES);
-        let projection = S::as_simd_f32s(projection.as_slice()).0;
-        let (mut before, mut state) = self.start(S::F32_LANES);
+        let (unit, lanes, recurrent, all) = (self.unit, S::F32_LANES, C::SPEC.recurrent, C::SPEC.rows_of_r());
+        let seen = unit.seen();
+        let mut parts = InputParts::new(unit, self.input.affine, C::SPEC.gates.len(), lanes);
+        let first = unit.pack_rows(self.input.r, seen, 0..recurrent, lanes);
+        let second = unit.pack_rows(self.input.r, seen, recurrent..all, lanes);
+        let projection = unit.pack_columns(self.input.r, all..all + usize::from(self.projects()), lanes);
+        let mut state = self.start(lanes);
         let mut out = self.output(&state);
-        for t in self.unit.times() {
-            let active = lengths.active(t);
-            before.parts.reach(simd, t);
-            for (block, j) in (0..hidden).step_by(S::F32_LANES).enumerate() {
-                let panel = &first[block * seen * R..(block + 1) * seen * R];
-                let rows = TileRows { data: &before.seen, stride: state.width, depth: seen };
-                for_products!(simd, S, R, panel, rows, active, |b, sums| {
-                    let r = sums.map(|v| Vector { simd, v });
-                    if M == 0 {
-                        self.step(simd, &r, &before, (&mut state, &mut out), (t, b, j));
-                    } else {
-                        self.modulate(simd, &r, &before, (&mut state, &mut out), (t, b, j));
-                    }
-                });
-            }
-            if M > 0 {
-                let modulated = std::mem::take(&mut state.modulated);
-                for (block, j) in (0..hidden).step_by(S::F32_LANES).enumerate() {
-                    let panel = &second[block * seen * M..(block + 1) * seen * M];
-                    let rows = TileRows { data: &modulated, stride: state.padded, depth: hidden };
-                    for_products!(simd, S, M, panel, rows, active, |b, sums| {
-                        let r = self.heard(simd, sums, &state, (t, b, j));
-                        self.step(simd, &r[..R + M], &before, (&mut state, &mut out), (t, b, j));
-                    });
+        for t in unit.times() {
+            let count = unit.lengths.active(t);
+            let State { padded, width, .. } = state;
+            parts.reach(simd, t);
+            let rows = Rows { data: &state.seen, stride: width, count };
+            first.multiply(simd, rows, Onto::Zero, (&mut state.heard, all * padded));
+            if C::SPEC.modulated > 0 {
+                for (b, j) in unit.vectors(t, lanes) {
+                    self.modulate(simd, &parts, &mut state, &mut out, (t, b, j));
                 }
-                state.modulated = modulated;
+                let rows = Rows { data: &state.modulated, stride: padded, count };
+                second.multiply(simd, rows, Onto::Zero, (&mut state.heard[recurrent * padded..], all * padded));
+            }
+            for (b, j) in unit.vectors(t, lanes) {
+                self.step(simd, &parts, &mut state, &mut out, (t, b, j));
             }
             if self.projects() {
-                let full = std::mem::take(&mut state.full);
-                for (n, panel) in projection.chunks_exact((hidden * COLUMNS).max(1)).enumerate() {
-                    let rows = TileRows { data: &full, stride: state.padded, depth: hidden };
-                    for_products!(simd, S, COLUMNS, panel, rows, active, |b, sums| {
-                        self.project(simd, sums, (&mut state, &mut out), (t, b, n * COLUMNS * S::F32_LANES));
-                    });
-                }
-                state.full = full;
+                let rows = Rows { data: &state.full, stride: padded, count };
+                projection.multiply(simd, rows, Onto::Zero, (&mut state.seen, width));
+                let y = out.y[unit.lengths.offset(t) * seen..].chunks_exact_mut(seen);
+                y.zip(state.seen.chunks_exact(width)).take(count).for_each(|(to, h)| to.copy_from_slice(&h[..seen]));
             }
-            std::mem::swap(&mut before.seen, &mut state.seen_next);
         }
         out
     }

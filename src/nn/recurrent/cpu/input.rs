@@ -3,7 +3,7 @@
 #![forbid(unsafe_code)]
 
 use super::unit::Unit;
-use crate::nn::panels::{Panels, TileRows};
+use crate::nn::panels::{Onto, Panels, Rows};
 use pulp::Simd;
 use std::borrow::Cow;
 use std::ops::Range;
@@ -26,25 +26,27 @@ pub struct Affine<'a> {
 pub struct InputParts<'a> {
     unit: &'a Unit<'a>,
     x: &'a [f32],
-    panels: Panels,
-    /// `[G, units of the head]`.
+    weights: Panels,
+    /// `[G, H padded]`.
     bias: Vec<f32>,
     steps: Range<usize>,
-    /// `[rows of those steps, G, units of the head]`.
+    /// `[rows of those steps, G, H padded]`.
     data: Vec<f32>,
 }
 
 impl<'a> InputParts<'a> {
     /// None yet; for vectors of so many lanes.
     pub fn new(unit: &'a Unit<'a>, Affine { x, w, b }: Affine<'a>, gates: usize, lanes: usize) -> Self {
-        let hidden = unit.hidden();
-        let row = |c: usize| unit.column(c / hidden) + c % hidden;
-        let panels = Panels::pack(w, unit.problem.inputs, gates * hidden, row, lanes);
-        let bias = (0..gates * hidden).map(|c| b[row(c)]).collect();
-        Self { unit, x, panels, bias, steps: 0..0, data: Vec::new() }
+        let mut bias = Vec::new();
+        for g in 0..gates {
+            bias.extend_from_slice(&b[unit.column(g)..][..unit.hidden()]);
+            bias.resize(bias.len().next_multiple_of(lanes), 0.0);
+        }
+        let weights = unit.pack_rows(w, unit.problem.inputs, 0..gates, lanes);
+        Self { unit, x, weights, bias, steps: 0..0, data: Vec::new() }
     }
 
-    /// The parts of row `b` at time `t`, `[G, units of the head]`; the loop must have [come to](Self::reach) that time.
+    /// The parts of row `b` at time `t`, `[G, H padded]`; the loop must have [come to](Self::reach) that time.
     #[inline(always)]
     pub fn row(&self, t: usize, b: usize) -> &[f32] {
         let (lengths, width) = (&self.unit.lengths, self.bias.len());
@@ -52,23 +54,21 @@ impl<'a> InputParts<'a> {
     }
 
     /// Makes the parts of time `t`, and of times after it in the order of running.
-    #[inline(always)]
     pub fn reach<S: Simd>(&mut self, simd: S, t: usize) {
         if self.steps.contains(&t) {
             return;
         }
-        let lengths = &self.unit.lengths;
+        let (lengths, width) = (&self.unit.lengths, self.bias.len());
         let count = ROWS.div_ceil(lengths.batch());
         self.steps = match self.unit.direction {
             0 => t..(t + count).min(lengths.steps()),
             _ => (t + 1).saturating_sub(count)..t + 1,
         };
-        let rows = lengths.offset(self.steps.end) - lengths.offset(self.steps.start);
-        let (x, inputs, width) =
-            (self.unit.inputs(self.x, self.steps.clone()), self.unit.problem.inputs, self.bias.len());
-        self.data.resize(rows * width, 0.0);
-        let tile = TileRows { data: &x, stride: inputs, depth: inputs };
-        self.panels.affine(simd, (tile, rows), &self.bias, (&mut self.data, width));
+        let count = lengths.offset(self.steps.end) - lengths.offset(self.steps.start);
+        let x = self.unit.inputs(self.x, self.steps.clone());
+        let rows = Rows { data: &x, stride: self.unit.problem.inputs, count };
+        self.data.resize(count * width, 0.0);
+        self.weights.multiply(simd, rows, Onto::Bias(&self.bias), (&mut self.data, width));
     }
 }
 

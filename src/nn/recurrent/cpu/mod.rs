@@ -82,8 +82,8 @@ pub fn forward_on(
     struct Run<'a>(Path, &'a Unit<'a>, forward::Input<'a>, bool);
     impl Visitor for Run<'_> {
         type Output = forward::Output;
-        fn visit<C: Cell, const G: usize, const R: usize, const M: usize>(self) -> forward::Output {
-            self.0.dispatch(forward::Forward::<C, G, R, M>::new(self.1, self.2, self.3))
+        fn visit<C: Cell>(self) -> forward::Output {
+            self.0.dispatch(forward::Forward::<C>::new(self.1, self.2, self.3))
         }
     }
     let slabs = rayon::current_num_threads().div_ceil(problem.directions * problem.heads);
@@ -131,8 +131,8 @@ pub fn backward(
     struct Run<'a>(Path, &'a Unit<'a>, backward::Input<'a>);
     impl Visitor for Run<'_> {
         type Output = backward::Output;
-        fn visit<C: Cell, const G: usize, const R: usize, const M: usize>(self) -> backward::Output {
-            self.0.dispatch(backward::Backward::<C, G, R, M>::new(self.1, self.2))
+        fn visit<C: Cell>(self) -> backward::Output {
+            self.0.dispatch(backward::Backward::<C>::new(self.1, self.2))
         }
     }
     let units = Unit::all(problem, saved.slabs);

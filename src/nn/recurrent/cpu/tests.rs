@@ -78,7 +78,7 @@ struct Reference<'a>(Problem<'a>, &'a Numbers);
 
 impl Visitor for Reference<'_> {
     type Output = (Vec<f64>, [Vec<f64>; 5]);
-    fn visit<C: Cell, const G: usize, const R: usize, const M: usize>(self) -> Self::Output {
+    fn visit<C: Cell>(self) -> Self::Output {
         let Self(problem, numbers) = self;
         let [x, w, b] = [&numbers.x, &numbers.w, &numbers.b].map(|v| wide(v));
         let (a, r, aux) = (linear::forward(&x, &w, &b, problem.inputs), wide(&numbers.r), wide(&numbers.aux));
@@ -164,7 +164,7 @@ fn the_definition_agrees_with_finite_differences() {
     struct Check<'a>(Problem<'a>, [Vec<f64>; 3], Vec<f64>);
     impl Visitor for Check<'_> {
         type Output = ();
-        fn visit<C: Cell, const G: usize, const R: usize, const M: usize>(self) {
+        fn visit<C: Cell>(self) {
             let Check(problem, mut numbers, dy) = self;
             let input = |numbers: &[Vec<f64>; 3]| {
                 reference::forward::<C>(&problem, reference::Input { a: &numbers[0], r: &numbers[1], aux: &numbers[2] })

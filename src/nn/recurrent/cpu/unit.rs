@@ -3,12 +3,13 @@
 
 use super::vector::Vector;
 use crate::lengths::Lengths;
-use crate::nn::panels::COLUMNS;
+use crate::nn::panels::Panels;
 use crate::nn::recurrent::carry::Carry;
 use crate::nn::recurrent::cells::Cell;
 use crate::nn::recurrent::problem::Problem;
-use crate::nn::simd::{Packed, load};
+use crate::nn::simd::load;
 use pulp::Simd;
+use std::ops::Range;
 
 /// One direction of one head of the utterances `first .. first + lengths.batch()` of the batch.
 pub struct Unit<'a> {
@@ -64,6 +65,13 @@ impl<'a> Unit<'a> {
     pub fn times(&self) -> impl DoubleEndedIterator<Item = usize> + use<> {
         let (steps, reverse) = (self.lengths.steps(), self.direction == 1);
         (0..steps).map(move |i| if reverse { steps - 1 - i } else { i })
+    }
+
+    /// The rows of time `t` and, of each, where every vector of hidden units begins.
+    #[inline(always)]
+    pub fn vectors(&self, t: usize, lanes: usize) -> impl Iterator<Item = (usize, usize)> + use<> {
+        let (active, hidden) = (self.lengths.active(t), self.hidden());
+        (0..active).flat_map(move |b| (0..hidden).step_by(lanes).map(move |j| (b, j)))
     }
 
     /// How many of the rows at time `t` have a step before them, and that step's time. They are the first ones.
@@ -126,36 +134,18 @@ impl<'a> Unit<'a> {
         }
     }
 
-    /// Rows of R, those of `count` gates from `first` on, by panels of columns, so that a product runs down its rows:
-    /// `[panels][count H][COLUMNS lanes]`.
-    pub fn pack_columns(&self, r: &[f32], first: usize, count: usize, lanes: usize) -> Packed {
-        let (hidden, seen, width) = (self.hidden(), self.seen(), COLUMNS * lanes);
-        let depth = count * hidden;
-        let mut packed = Packed::zeros(seen.div_ceil(width) * depth * width);
-        for (n, panel) in packed.as_mut_slice().chunks_exact_mut((depth * width).max(1)).enumerate() {
-            let columns = n * width..seen.min((n + 1) * width);
-            for (to, k) in panel.chunks_exact_mut(width).zip(0..) {
-                let row = (self.column(first + k / hidden) + k % hidden) * seen;
-                to[..columns.len()].copy_from_slice(&r[row..][columns.clone()]);
-            }
-        }
-        packed
+    /// The rows of `groups` from `first` on of the direction's `weights`, one for each of the head's units, as columns of a
+    /// product along them: `[depth, groups, H padded to whole vectors]`.
+    pub fn pack_rows(&self, weights: &[f32], depth: usize, groups: Range<usize>, lanes: usize) -> Panels {
+        let (hidden, padded) = (self.hidden(), self.hidden().next_multiple_of(lanes));
+        let row = |c: usize| (c % padded < hidden).then(|| self.column(groups.start + c / padded) + c % padded);
+        Panels::of_rows(weights, depth, groups.len() * padded, row, lanes)
     }
 
-    /// The same rows by blocks of hidden units, so that a product runs along them: `[blocks][seen][count][lanes]`.
-    pub fn pack_rows(&self, r: &[f32], first: usize, count: usize, lanes: usize) -> Packed {
-        let (hidden, seen) = (self.hidden(), self.seen());
-        let mut packed = Packed::zeros(hidden.div_ceil(lanes) * seen * count * lanes);
-        let to = packed.as_mut_slice();
-        for unit in 0..hidden {
-            let (block, lane) = (unit / lanes, unit % lanes);
-            for g in 0..count {
-                let row = &r[(self.column(first + g) + unit) * seen..][..seen];
-                for (k, w) in row.iter().enumerate() {
-                    to[((block * seen + k) * count + g) * lanes + lane] = *w;
-                }
-            }
-        }
-        packed
+    /// The same rows of R as rows of a product down them: `[groups H, P or H]`.
+    pub fn pack_columns(&self, r: &[f32], groups: Range<usize>, lanes: usize) -> Panels {
+        let hidden = self.hidden();
+        let row = |k: usize| self.column(groups.start + k / hidden) + k % hidden;
+        Panels::of_columns(r, groups.len() * hidden, self.seen(), row, lanes)
     }
 }

@@ -10,7 +10,7 @@ use formant::ctc;
 use formant::decode::{Beam, Decoder, Greedy, LogProbs};
 use formant::features::{FeatureExtractor, FrontEnd};
 use formant::lengths::Lengths;
-use formant::nn::recurrent::{CellKind, Inputs, recurrent};
+use formant::nn::recurrent::{CellKind, Weights, recurrent};
 use formant::phones::{Labels, PhoneId};
 use formant::rng::Rng;
 use std::hint::black_box;
@@ -51,8 +51,9 @@ fn layer(c: &mut Criterion) {
         let r = tensor(&[directions, spec.rows_of_r() * hidden, hidden], 0.06, "weights");
         let aux = tensor(&[directions, spec.aux.len(), hidden], 0.06, "further parameters");
         let run = |[x, w, b, r, aux]: [&Tensor; 5]| {
-            let some = |t| (Tensor::elem_count(t) > 0).then_some(t);
-            recurrent(kind, directions, Inputs { x, w, b, r: some(r), aux: some(aux), carry: None }, &lengths)
+            let some = |t: &Tensor| (t.elem_count() > 0).then(|| t.clone());
+            let weights = Weights { w: w.clone(), b: b.clone(), r: some(r), aux: some(aux) };
+            recurrent(kind, directions, x, &weights, None, &lengths)
         };
         let fixed = [&x, &w, &b, &r, &aux];
         group.bench_function(BenchmarkId::new("infer", spec.name), |b| b.iter(|| run(fixed).expect(FINE)));

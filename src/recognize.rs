@@ -11,7 +11,7 @@ use crate::ctc;
 use crate::decode::{Decoder, DecoderConfig, Hypothesis, LogProbs, Segment};
 use crate::error::Result;
 use crate::features::{Cmvn, CmvnAccumulator, FeatureExtractor, Features, Normalize};
-use crate::model::{Mode, Model};
+use crate::model::{Mode, Model, Precision};
 use crate::nn::op;
 use crate::phones::Labels;
 use candle_core::{Device, Tensor};
@@ -66,6 +66,12 @@ impl Default for Recognizer {
 impl Recognizer {
     /// Fails if the decoder's configuration makes no sense.
     pub fn new(model: Model, decoder: &DecoderConfig) -> Result<Self> {
+        Self::with_precision(model, decoder, Precision::F32)
+    }
+
+    /// The same with products of another precision.
+    pub fn with_precision(mut model: Model, decoder: &DecoderConfig, precision: Precision) -> Result<Self> {
+        model.network = model.network.prepared(model.front.dim(), precision)?;
         Ok(Self { extractor: FeatureExtractor::new(&model.front)?, decoder: decoder.build()?, model })
     }
 

@@ -7,7 +7,7 @@ use candle_core::{DType, Device, Tensor, Var};
 use formant::audio::Waveform;
 use formant::features::{FeatureExtractor, FrontEnd};
 use formant::lengths::Lengths;
-use formant::nn::recurrent::{CellKind, Inputs, recurrent};
+use formant::nn::recurrent::{CellKind, Weights, recurrent};
 use formant::phones::{Labels, PhoneId};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -250,8 +250,9 @@ fn stack_is(kind: CellKind, file: &str) -> Outcome {
         let layers = (0..stack.layers).map(|l| stack.variables(kind, l, dtype)).collect::<Outcome<Vec<_>>>()?;
         let mut output = input.as_tensor().clone();
         for Parameters { w, b, r, aux } in &layers {
-            let inputs = Inputs { x: &output, w, b, r: Some(r), aux: aux.as_deref(), carry: None };
-            output = recurrent(kind, 2, inputs, &lengths)?;
+            let tensor = |var: &Var| var.as_tensor().clone();
+            let weights = Weights { w: tensor(w), b: tensor(b), r: Some(tensor(r)), aux: aux.as_ref().map(tensor) };
+            output = recurrent(kind, 2, &output, &weights, None, &lengths)?;
         }
         assert_near(&what("output"), &numbers(&output)?, &pack(&stack.output, &lengths), tolerance);
 

@@ -98,7 +98,7 @@ const LAYERS: &[Layer] = &[
 
 /// What may contain `unsafe`: these files, and every file for a GPU.
 fn may_be_unsafe(file: &str) -> bool {
-    let files = ["panels", "simd", "product", "memory"];
+    let files = ["panels", "panels8", "simd", "product", "memory"];
     files.iter().any(|name| file == format!("src/nn/{name}.rs")) || file.contains("cuda")
 }
 

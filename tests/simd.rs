@@ -3,6 +3,7 @@
 
 use crate::support::{Place, data, tiny_model};
 use formant::nn::simd::Path as SimdPath;
+use formant::score::{Edit, align};
 use serde_json::Value;
 
 /// How far scores may lie apart: relative to the frames that a score sums up, or absolute for a mean over frames.
@@ -28,6 +29,29 @@ fn phones_are_equal_and_scores_nearly() {
                 }
             }
         }
+    }
+}
+
+/// Weights of 8 bits, on every instruction set, say nearly what those of 32 bits do.
+#[test]
+fn eight_bits_are_nearly_as_good() {
+    let place = Place::new();
+    let samples = data("samples");
+    let run = |path: SimdPath, precision: &str| {
+        let mut command = place.command(&["transcribe", "-f", "json", "--precision", precision, &samples]);
+        command.env("FORMANT_SIMD", path.name());
+        let lines = place.finish(command, b"").ends(0).json();
+        lines.iter().map(|line| line["phones"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let exact = run(SimdPath::current(), "f32");
+    for path in SimdPath::available() {
+        let (mut edits, mut phones) = (0, 0);
+        for (exact, rounded) in exact.iter().zip(run(path, "int8")) {
+            let [exact, rounded] = [exact, &rounded].map(|phones| phones.split(' ').collect::<Vec<_>>());
+            edits += align(&exact, &rounded).iter().filter(|edit| !matches!(edit, Edit::Match(_))).count();
+            phones += exact.len();
+        }
+        assert!(phones > 100 && edits * 20 < phones, "{path:?}: {edits} edits of {phones} phones");
     }
 }
 

@@ -9,7 +9,8 @@ The shapes are those of `formant bench`, which measures formant's side: three bi
 250 over 123 numbers a frame and a linear layer to 62 classes. A training step is forward, CTC loss,
 backward, clipping and Adam: of 16 utterances of 300 frames (train), of 16 from 100 to 300 frames
 (train-unequal), of one of 300 (train-one). Inference is one utterance of 1000 frames (infer); the
-CTC loss with its gradient has three shapes (ctc). All in f32. Peak memory (memory) is that of a
+CTC loss with its gradient has three shapes (ctc). All in f32, but for formant's inference with
+weights of 8 bits, which is compared with PyTorch's in f32. Peak memory (memory) is that of a
 process that makes training steps of the first kind, less what it has before the first.
 
 Where PyTorch can be set up in several ways, all are timed and the fastest counts: oneDNN on or off,
@@ -117,7 +118,7 @@ def torch_side(parts):
                            for way, work in works.items() for on in (True, False)}
     if "infer" in parts:
         work = infer()
-        cases["infer"] = {f"oneDNN {'on' if on else 'off'}": with_mkldnn(on, work) for on in (True, False)}
+        cases["infer"] = cases["infer, 8 bits"] = {f"oneDNN {'on' if on else 'off'}": with_mkldnn(on, work) for on in (True, False)}
     if "ctc" in parts:
         cases.update({"ctc {}x{}x{}x{}".format(*shape): {"": ctc(*shape)} for shape in CTC_SHAPES})
     return cases
@@ -128,7 +129,7 @@ def name_of(record):
     if record["figure"] == "train_frames_per_s":
         return "train-unequal" if "shortest" in record else "train" if record["batch"] > 1 else "train-one"
     if record["figure"] == "infer_frames_per_s":
-        return "infer"
+        return "infer" if record["weight_bits"] == 32 else "infer, 8 bits"
     if record["figure"] == "ctc_loss_fwd_bwd":
         return "ctc {}x{}x{}x{}".format(*(record[key] for key in "TBCL"))
     return None

@@ -7,7 +7,7 @@ use super::{Outcome, use_threads};
 use crate::ctc;
 use crate::features::{FeatureExtractor, FrontEnd};
 use crate::lengths::Lengths;
-use crate::model::{Mode, ModelConfig, Network};
+use crate::model::{Mode, ModelConfig, Network, Precision};
 use crate::nn::memory::keep_freed_memory;
 use crate::nn::optim::{self, Optimizer, OptimizerState};
 use crate::nn::simd::Path as SimdPath;
@@ -66,7 +66,7 @@ fn jobs(part: BenchPart, runs: usize) -> Vec<Job> {
         BenchPart::Train => vec![Box::new(move || train(&[300; 16], runs))],
         BenchPart::TrainUnequal => vec![Box::new(move || train(&unequal(), runs))],
         BenchPart::TrainOne => vec![Box::new(move || train(&[300], runs))],
-        BenchPart::Infer => vec![Box::new(move || infer(runs))],
+        BenchPart::Infer => [Precision::F32, Precision::Int8].map(|p| Box::new(move || infer(p, runs)) as Job).into(),
         BenchPart::Fbank => vec![Box::new(move || fbank(runs))],
         BenchPart::Ctc => CTC_SHAPES.map(|shape| Box::new(move || ctc_loss(shape, runs)) as Job).into(),
         BenchPart::Scaling => Vec::new(),
@@ -216,16 +216,18 @@ fn train(frames: &[usize], runs: usize) -> anyhow::Result<Figure> {
     Ok(Figure { name: "train_frames_per_s", shape, value, unit: "frames/s", seconds, runs })
 }
 
-fn infer(runs: usize) -> anyhow::Result<Figure> {
+fn infer(precision: Precision, runs: usize) -> anyhow::Result<Figure> {
     let frames = 1000;
     let (network, inputs) = network()?;
+    let network = network.prepared(inputs, precision)?;
     let lengths = Lengths::new(&[frames]);
     let x = Tensor::from_vec(noise(frames * inputs, "features"), (frames, inputs), &Device::Cpu)?;
     let seconds = median(runs, || {
         network.forward(&x, &lengths, Mode::Infer)?;
         Ok(())
     })?;
-    let shape = vec![("layers", 3), ("hidden", 250), ("batch", 1), ("frames", frames)];
+    let bits = if precision == Precision::Int8 { 8 } else { 32 };
+    let shape = vec![("layers", 3), ("hidden", 250), ("batch", 1), ("frames", frames), ("weight_bits", bits)];
     Ok(Figure { name: "infer_frames_per_s", shape, value: frames as f64 / seconds, unit: "frames/s", seconds, runs })
 }
 

@@ -32,7 +32,8 @@ pub fn run(args: &EvaluateArgs) -> anyhow::Result<Outcome> {
     if let Some(limit) = args.limit {
         manifest.utterances.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
     }
-    let recognizer = Recognizer::new(load_model(args.model.model.as_deref())?, &decoder)?;
+    let model = load_model(args.model.model.as_deref())?;
+    let recognizer = Recognizer::with_precision(model, &decoder, args.model.precision.into())?;
     let folding = Folding::named(&args.fold)?;
     let unknown = never_written(&manifest, recognizer.model().phones(), &folding);
     if !unknown.is_empty() {

@@ -126,7 +126,8 @@ Examples:
 Figures:
   train_frames_per_s        forward, CTC loss, backward, clipping and update of 3 bidirectional
                             layers of 250 LSTM units over 123 numbers a frame, 62 classes
-  infer_frames_per_s        forward alone, one utterance of 1000 frames
+  infer_frames_per_s        forward alone, one utterance of 1000 frames, with weights of 32 and of
+                            8 bits
   ctc_loss_fwd_bwd          seconds of the CTC loss and its gradient: T frames, B utterances,
                             C classes, L labels each
   fbank_x_realtime          seconds of sound whose log-mel features one second makes

@@ -4,6 +4,7 @@
 use super::output;
 use crate::audio::Channel;
 use crate::decode::DecoderConfig;
+use crate::model::Precision;
 use clap::{Args, ValueEnum};
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -22,6 +23,29 @@ pub struct ModelArgs {
     /// which and why. A device that is named and cannot be used is an error.
     #[arg(long, value_name = "DEVICE", default_value = "auto")]
     pub device: DeviceChoice,
+    /// Precision of the products with the weights of recurrent layers
+    ///
+    /// int8 takes less time, and makes a few mistakes more or less: docs/performance.md says how many.
+    #[arg(long, value_name = "PRECISION", default_value = "f32")]
+    pub precision: PrecisionChoice,
+}
+
+/// A precision, as typed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum PrecisionChoice {
+    /// 32-bit floating point, as in training
+    F32,
+    /// Weights and inputs rounded to 8 bits
+    Int8,
+}
+
+impl From<PrecisionChoice> for Precision {
+    fn from(choice: PrecisionChoice) -> Self {
+        match choice {
+            PrecisionChoice::F32 => Self::F32,
+            PrecisionChoice::Int8 => Self::Int8,
+        }
+    }
 }
 
 /// A device, as typed.

@@ -25,7 +25,8 @@ pub fn run(args: &TranscribeArgs) -> anyhow::Result<Outcome> {
     use_threads(args.threads)?;
     device::resolve(args.model.device)?;
     let inputs = Inputs::find(&args.files)?;
-    let recognizer = Recognizer::new(load_model(args.model.model.as_deref())?, &decoder)?;
+    let model = load_model(args.model.model.as_deref())?;
+    let recognizer = Recognizer::with_precision(model, &decoder, args.model.precision.into())?;
     let folding = Folding::named(&args.fold)?;
     let names = inputs.all.len() > 1 || args.files.len() > 1 || inputs.all.iter().any(|input| input.found);
     let writer = Writer { args, names, recognizer: &recognizer, folding: &folding, decoder: &decoder };

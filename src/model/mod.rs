@@ -8,7 +8,9 @@ mod config;
 mod file;
 mod network;
 mod parameters;
+mod seen;
 
+pub use crate::nn::matrix::Precision;
 pub use card::{Card, Measured, Origin};
 pub use cell::LayerCell;
 pub use config::{ConvolutionConfig, LayerConfig, Merge, ModelConfig, Skip};

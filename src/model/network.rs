@@ -4,18 +4,18 @@
 use super::cell::LayerCell;
 use super::config::{ConvolutionConfig, LayerConfig, Merge, ModelConfig, Skip};
 use super::parameters::{Parameter, Row, Start};
+use super::seen::Seen;
 use crate::error::Result;
 use crate::features::FrontEnd;
 use crate::lengths::Lengths;
-use crate::nn::banded::banded;
 use crate::nn::dropout::{dropout, variational_dropout};
 use crate::nn::linear::linear;
+use crate::nn::matrix::Precision;
 use crate::nn::mlstm::mlstm;
-use crate::nn::noise::weight_noise;
 use crate::nn::norm::layer_norm;
 use crate::nn::params::Params;
 use crate::nn::patches::{patches, subsample};
-use crate::nn::recurrent::{Carry, CellKind, Inputs, recurrent};
+use crate::nn::recurrent::{Carry, CellKind, Prepared, recurrent};
 use crate::nn::relu::relu;
 use crate::nn::skip::{highway, residual};
 use crate::rng::Rng;
@@ -38,6 +38,8 @@ pub type Logits = (Tensor, Lengths);
 pub struct Network {
     config: ModelConfig,
     params: Params,
+    /// By layer, where its cell is a recurrent one; nothing unless the network is [prepared](Network::prepared).
+    prepared: Vec<Option<Prepared>>,
 }
 
 impl Network {
@@ -50,12 +52,30 @@ impl Network {
             let values = draw(&start, shape.iter().product(), &mut Rng::stream(seed, "weights", n as u64));
             params.insert_vec(name, values, &shape, device)?;
         }
-        Ok(Self { config: config.clone(), params })
+        Ok(Self::from_params(config, params))
     }
 
     /// A network with these parameters, whose names and shapes must be those of [`ModelConfig::parameters`].
     pub fn from_params(config: &ModelConfig, params: Params) -> Self {
-        Self { config: config.clone(), params }
+        Self { config: config.clone(), params, prepared: Vec::new() }
+    }
+
+    /// The network for recognition alone: the weights of its recurrent layers are packed once, for as many calls as there
+    /// will be, in this precision. Changes of its parameters do not reach them any more.
+    pub fn prepared(self, inputs: usize, precision: Precision) -> Result<Self> {
+        let (config, mut prepared) = (&self.config, Vec::new());
+        let mut seen = Seen { config, params: &self.params, mode: Mode::Infer };
+        let rows = config.rows(inputs);
+        for ((n, layer), row) in config.layers.iter().enumerate().zip(&rows[config.convolutions.len()..]) {
+            prepared.push(match layer.cell {
+                LayerCell::Recurrent(kind) => {
+                    let weights = seen.cell(&layer_name(n), layer, kind, row.subsampled(layer.subsample))?;
+                    Some(Prepared::new(kind, layer.directions(), &weights, precision)?)
+                }
+                LayerCell::Mlstm => None,
+            });
+        }
+        Ok(Self { prepared, ..self })
     }
 
     /// The layers.
@@ -77,14 +97,15 @@ impl Network {
     /// [`Network::forward`], and the same of every layer before the last that guesses.
     pub fn forward_with_guesses(&self, x: &Tensor, lengths: &Lengths, mode: Mode<'_>) -> Result<(Logits, Vec<Logits>)> {
         let (config, mut guesses) = (&self.config, Vec::new());
-        let mut pass = Pass { network: self, mode, x: x.clone(), lengths: lengths.clone() };
+        let seen = Seen { config, params: &self.params, mode };
+        let mut pass = Pass { network: self, seen, x: x.clone(), lengths: lengths.clone() };
         pass.x = pass.dropout(x.clone(), config.input_dropout, false)?;
         let rows = config.rows(x.dim(1)?);
         for ((n, layer), row) in config.convolutions.iter().enumerate().zip(&rows) {
             pass.convolution(&format!("convolutions.{n}"), layer, row.channels)?;
         }
         for ((n, layer), row) in config.layers.iter().enumerate().zip(&rows[config.convolutions.len()..]) {
-            pass.recurrent(&format!("layers.{n}"), layer, row.subsampled(layer.subsample))?;
+            pass.recurrent(n, layer, row.subsampled(layer.subsample))?;
             if layer.guess {
                 let logits = pass.affine(&pass.x.clone(), "output")?;
                 let guess = pass.affine(&softmax(&logits, D::Minus1)?, "guess")?;
@@ -96,33 +117,21 @@ impl Network {
     }
 }
 
-/// A forward pass: what it is for, and where it has come to.
+/// A forward pass: what it sees of the parameters, and where it has come to.
 struct Pass<'a> {
     network: &'a Network,
-    mode: Mode<'a>,
+    seen: Seen<'a>,
     x: Tensor,
     lengths: Lengths,
 }
 
 impl Pass<'_> {
-    fn weight(&mut self, name: &str) -> Result<Tensor> {
-        let weight = self.network.params.get(name)?;
-        match &mut self.mode {
-            // A parameter that could still get a gradient would make every layer keep what its backward pass needs.
-            Mode::Infer => Ok(weight.detach()),
-            Mode::Train(rng) if self.network.config.weight_noise > 0.0 => {
-                Ok(weight_noise(weight, self.network.config.weight_noise, rng)?)
-            }
-            Mode::Train(_) => Ok(weight.clone()),
-        }
-    }
-
     fn affine(&mut self, x: &Tensor, name: &str) -> Result<Tensor> {
-        Ok(linear(x, &self.weight(&format!("{name}.w"))?, &self.weight(&format!("{name}.b"))?)?)
+        Ok(linear(x, &self.seen.weight(&format!("{name}.w"))?, &self.seen.weight(&format!("{name}.b"))?)?)
     }
 
     fn dropout(&mut self, x: Tensor, rate: f32, variational: bool) -> Result<Tensor> {
-        Ok(match &mut self.mode {
+        Ok(match &mut self.seen.mode {
             Mode::Train(rng) if variational => variational_dropout(&x, &self.lengths, rate, rng)?,
             Mode::Train(rng) => dropout(&x, rate, rng)?,
             Mode::Infer => x,
@@ -130,7 +139,11 @@ impl Pass<'_> {
     }
 
     fn normalise(&mut self, x: Tensor, name: &str) -> Result<Tensor> {
-        Ok(layer_norm(&x, &self.weight(&format!("{name}.norm.w"))?, &self.weight(&format!("{name}.norm.b"))?)?)
+        Ok(layer_norm(
+            &x,
+            &self.seen.weight(&format!("{name}.norm.w"))?,
+            &self.seen.weight(&format!("{name}.norm.b"))?,
+        )?)
     }
 
     fn convolution(&mut self, name: &str, layer: &ConvolutionConfig, channels: usize) -> Result<()> {
@@ -147,46 +160,28 @@ impl Pass<'_> {
         Ok(())
     }
 
-    /// The input weights and biases of a layer; of a cell that slides, as a matrix for all bins.
-    fn input_weights(&mut self, name: &str, layer: &LayerConfig, row: Row) -> Result<(Tensor, Tensor)> {
-        let (w, b) = (self.weight(&format!("{name}.w"))?, self.weight(&format!("{name}.b"))?);
-        if !layer.cell.slides() {
-            return Ok((w, b));
+    fn cell(&mut self, n: usize, layer: &LayerConfig, kind: CellKind, x: &Tensor, row: Row) -> Result<Tensor> {
+        let (shape, lengths) = ((layer.directions(), layer.units(row)), &self.lengths);
+        if let (Mode::Infer, Some(Some(prepared))) = (&self.seen.mode, self.network.prepared.get(n)) {
+            let carry = Carry::new(layer.clip, layer.zoneout, lengths, shape, None);
+            return Ok(prepared.recurrent(x, Some(&carry), lengths)?);
         }
-        let gates = layer.directions() * layer.cell.gates().len();
-        let w = banded(&w.unsqueeze(0)?, [row.channels, layer.hidden], layer.kernel, row.bins)?.squeeze(0)?;
-        let b = b.reshape((gates, 1, layer.hidden))?.broadcast_as((gates, row.bins, layer.hidden))?;
-        Ok((w, b.contiguous()?.flatten_all()?))
-    }
-
-    fn cell(&mut self, name: &str, layer: &LayerConfig, kind: CellKind, x: &Tensor, row: Row) -> Result<Tensor> {
-        let (spec, mut r, mut aux) = (kind.spec(), None, None);
-        let (w, b) = self.input_weights(name, layer, row)?;
-        if spec.rows_of_r() > 0 {
-            let weights = self.weight(&format!("{name}.r"))?;
-            let weights = self.dropout(weights, layer.weight_dropout, false)?;
-            let channels = [layer.hidden; 2];
-            r = Some(if spec.slides { banded(&weights, channels, layer.kernel, row.bins)? } else { weights });
-        }
-        if !spec.aux.is_empty() {
-            aux = Some(self.weight(&format!("{name}.aux"))?);
-        }
-        let rng = match &mut self.mode {
+        let weights = self.seen.cell(&layer_name(n), layer, kind, row)?;
+        let rng = match &mut self.seen.mode {
             Mode::Train(rng) => Some(&mut **rng),
             Mode::Infer => None,
         };
-        let shape = (layer.directions(), layer.units(row));
-        let carry = Carry::new(layer.clip, layer.zoneout, &self.lengths, shape, rng);
-        let inputs = Inputs { x, w: &w, b: &b, r: r.as_ref(), aux: aux.as_ref(), carry: Some(&carry) };
-        Ok(recurrent(kind, layer.directions(), inputs, &self.lengths)?)
+        let carry = Carry::new(layer.clip, layer.zoneout, lengths, shape, rng);
+        Ok(recurrent(kind, layer.directions(), x, &weights, Some(&carry), lengths)?)
     }
 
     /// A layer over rows of this kind, after subsampling.
-    fn recurrent(&mut self, name: &str, layer: &LayerConfig, row: Row) -> Result<()> {
+    fn recurrent(&mut self, n: usize, layer: &LayerConfig, row: Row) -> Result<()> {
+        let name = &layer_name(n);
         let (x, lengths) = subsample(&self.x, &self.lengths, layer.subsample)?;
         self.lengths = lengths;
         let mut y = match layer.cell {
-            LayerCell::Recurrent(kind) => self.cell(name, layer, kind, &x, row)?,
+            LayerCell::Recurrent(kind) => self.cell(n, layer, kind, &x, row)?,
             LayerCell::Mlstm => {
                 let a = self.affine(&x, name)?;
                 mlstm(&a, layer.directions(), layer.hidden, layer.heads, &self.lengths)?
@@ -208,12 +203,17 @@ impl Pass<'_> {
             Skip::None => y,
             Skip::Residual => residual(&x, &y)?,
             Skip::Highway => {
-                let (w, b) = (self.weight(&format!("{name}.skip.w"))?, self.weight(&format!("{name}.skip.b"))?);
+                let (w, b) =
+                    (self.seen.weight(&format!("{name}.skip.w"))?, self.seen.weight(&format!("{name}.skip.b"))?);
                 highway(&x, &y, &w, &b)?
             }
         };
         Ok(())
     }
+}
+
+fn layer_name(n: usize) -> String {
+    format!("layers.{n}")
 }
 
 fn draw(start: &Start, count: usize, rng: &mut Rng) -> Vec<f32> {

@@ -5,6 +5,7 @@
 pub mod banded;
 pub mod dropout;
 pub mod linear;
+pub mod matrix;
 pub mod memory;
 pub mod mlstm;
 pub mod noise;
@@ -12,6 +13,7 @@ pub mod norm;
 pub mod op;
 pub mod optim;
 pub mod panels;
+pub mod panels8;
 pub mod params;
 pub mod patches;
 pub mod product;

@@ -16,4 +16,4 @@ pub mod reference;
 
 pub use carry::Carry;
 pub use cells::CellKind;
-pub use op::{Inputs, recurrent};
+pub use op::{Prepared, Weights, recurrent};

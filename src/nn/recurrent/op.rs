@@ -2,141 +2,174 @@
 #![forbid(unsafe_code)]
 
 use super::carry::Carry;
-use super::cells::{Cell, CellKind, Spec, Visitor};
-use super::problem::Problem;
+use super::cells::{Cell, CellKind, Visitor};
+use super::problem::{Problem, Shape};
 use super::{cpu, reference};
 use crate::lengths::Lengths;
+use crate::nn::matrix::Precision;
+use crate::nn::simd::Path;
 use crate::nn::{linear, op};
-use candle_core::{CpuStorage, CustomOp3, DType, Layout, Result, Shape, Tensor, bail};
-use std::sync::OnceLock;
+use candle_core::{CpuStorage, CustomOp3, DType, Error, Layout, Result, Tensor, bail};
+use std::sync::{Arc, OnceLock};
 
-/// Tensors of a recurrent layer.
-#[derive(Clone, Copy)]
-pub struct Inputs<'a> {
-    /// `[N, F]`: the layer's input.
-    pub x: &'a Tensor,
+/// The weights of a recurrent layer.
+#[derive(Clone, Debug)]
+pub struct Weights {
     /// `[D G H, F]`: the input weights of every gate; G is the cell's number of gates.
-    pub w: &'a Tensor,
+    pub w: Tensor,
     /// `[D G H]`: the biases.
-    pub b: &'a Tensor,
+    pub b: Tensor,
     /// `[D, R H, H / heads]`: recurrent weights of the R gates that have some; nothing for a cell without. With a
     /// projection to P, `[D, (R + 1) H, P]`: the last H rows are its matrix, transposed.
-    pub r: Option<&'a Tensor>,
+    pub r: Option<Tensor>,
     /// `[D, A, H]`: the cell's A further parameters of each unit; nothing for a cell without.
-    pub aux: Option<&'a Tensor>,
-    /// What happens to states between one step and the next; nothing: nothing.
-    pub carry: Option<&'a Carry>,
+    pub aux: Option<Tensor>,
 }
 
-/// Runs a recurrent layer of `directions` (1 or 2) over a packed batch.
+impl Weights {
+    /// The layer's shape.
+    ///
+    /// # Errors
+    /// If the weights do not fit the cell or each other.
+    pub fn shape(&self, kind: CellKind, directions: usize) -> Result<Shape> {
+        let spec = kind.spec();
+        let (inputs, hidden) = (self.w.dim(1)?, self.b.dims1()? / (directions * spec.gates.len()).max(1));
+        let (rows, seen) = self.r.as_ref().map_or(Ok((0, hidden)), |r| Ok::<_, Error>((r.dim(1)?, r.dim(2)?)))?;
+        // One group of rows more than the cell's gates have is a projection's.
+        let projects = spec.projects && rows == (spec.rows_of_r() + 1) * hidden;
+        let (projection, heads) = if projects { (seen, 1) } else { (0, hidden.checked_div(seen).unwrap_or(1).max(1)) };
+        let shape = Shape { directions, inputs, hidden, projection, heads };
+        let expected = |count: usize, dims: [usize; 3]| (count > 0).then(|| dims.to_vec());
+        let dims = [
+            (Some(&self.w), Some(vec![shape.biases(spec), inputs])),
+            (Some(&self.b), Some(vec![shape.biases(spec)])),
+            (self.r.as_ref(), expected(spec.rows_of_r(), [directions, shape.groups(spec) * hidden, shape.seen()])),
+            (self.aux.as_ref(), expected(spec.aux.len(), [directions, spec.aux.len(), hidden])),
+        ];
+        let fits = dims.iter().all(|(tensor, dims)| tensor.map(Tensor::dims) == dims.as_deref());
+        if !fits || !hidden.is_multiple_of(heads) || !(1..=2).contains(&directions) {
+            let [w, b, r, aux] = dims.map(|(tensor, _)| tensor.map(Tensor::dims).unwrap_or_default().to_vec());
+            bail!("{}: weights {w:?}, {b:?}, {r:?} and {aux:?} do not fit {directions} directions", spec.name)
+        }
+        Ok(shape)
+    }
+
+    /// All but the input weights, side by side.
+    fn small(&self) -> Result<Tensor> {
+        let small = [Some(&self.b), self.r.as_ref(), self.aux.as_ref()].into_iter().flatten();
+        Tensor::cat(&small.map(Tensor::flatten_all).collect::<Result<Vec<_>>>()?, 0)
+    }
+}
+
+/// Whether `x` and what happens to states fit a layer and a batch.
+fn check(kind: CellKind, shape: Shape, x: &Tensor, carry: &Carry, lengths: &Lengths) -> Result<()> {
+    let (rows, shares) = (lengths.rows(), carry.shares.len());
+    let carries = shares == 0 || shares == 2 * rows * shape.directions * shape.hidden && shape.projection == 0;
+    if x.dims2()? != (rows, shape.inputs) || !carries {
+        bail!("{}: input {:?} and {shares} shares do not fit {rows} frames", kind.spec().name, x.dims())
+    }
+    Ok(())
+}
+
+/// Runs a recurrent layer of `directions` (1 or 2) over a packed batch, `x` `[N, F]`. Nothing happens to states between
+/// one step and the next unless `carry` says so.
 ///
 /// Returns `[N, D H]`, or `[N, D P]`, the forward direction's half first. The state of every utterance starts anew, in
 /// the backward direction at its own last frame.
 ///
 /// # Errors
 /// If shapes do not fit the cell or each other.
-pub fn recurrent(kind: CellKind, directions: usize, inputs: Inputs<'_>, lengths: &Lengths) -> Result<Tensor> {
-    let spec = kind.spec();
-    let hidden = inputs.b.dims1()? / (directions * spec.gates.len()).max(1);
-    let (rows, seen) = inputs.r.map_or(Ok((0, hidden)), |r| Ok::<_, candle_core::Error>((r.dim(1)?, r.dim(2)?)))?;
-    // One group of rows more than the cell's gates have is a projection's.
-    let projects = spec.projects && rows == (spec.rows_of_r() + 1) * hidden;
-    let (projection, heads) = if projects { (seen, 1) } else { (0, hidden.checked_div(seen).unwrap_or(1).max(1)) };
-    let op = Recurrent {
-        kind,
-        lengths: lengths.clone(),
-        directions,
-        inputs: inputs.x.dim(1)?,
-        hidden,
-        carry: inputs.carry.cloned().unwrap_or_default(),
-        projection,
-        heads,
-        keep: [Some(inputs.x), Some(inputs.w), Some(inputs.b), inputs.r, inputs.aux]
-            .into_iter()
-            .flatten()
-            .any(Tensor::track_op),
-        saved: OnceLock::new(),
-    };
-    op.check(inputs)?;
-    // candle's operation takes three tensors: the smaller parameters go together.
-    let small = [Some(inputs.b), inputs.r, inputs.aux].into_iter().flatten();
-    let small = Tensor::cat(&small.map(Tensor::flatten_all).collect::<Result<Vec<_>>>()?, 0)?;
-    inputs.x.contiguous()?.apply_op3(&inputs.w.contiguous()?, &small, op)
+pub fn recurrent(
+    kind: CellKind,
+    directions: usize,
+    x: &Tensor,
+    weights: &Weights,
+    carry: Option<&Carry>,
+    lengths: &Lengths,
+) -> Result<Tensor> {
+    let (shape, carry) = (weights.shape(kind, directions)?, carry.cloned().unwrap_or_default());
+    check(kind, shape, x, &carry, lengths)?;
+    // candle's operation takes three tensors: the smaller weights go together.
+    let (w, small) = (weights.w.contiguous()?, weights.small()?);
+    let keep = x.track_op() || w.track_op() || small.track_op();
+    let op = Recurrent { kind, shape, lengths: lengths.clone(), carry, keep, saved: OnceLock::new() };
+    x.contiguous()?.apply_op3(&w, &small, op)
+}
+
+/// A recurrent layer for recognition alone: its weights are packed once, for as many calls as there will be, and may be
+/// narrower than f32.
+#[derive(Clone)]
+pub struct Prepared(Arc<cpu::PackedLayer>);
+
+impl Prepared {
+    /// Packs a layer's weights, which must be f32 and on the CPU.
+    ///
+    /// # Errors
+    /// If shapes do not fit the cell or each other.
+    pub fn new(kind: CellKind, directions: usize, weights: &Weights, precision: Precision) -> Result<Self> {
+        let shape = weights.shape(kind, directions)?;
+        let tensors = [&weights.w.contiguous()?, &weights.small()?];
+        let pack = |[w, small]: [&[f32]; 2]| {
+            let [b, r, aux] = parts(kind, shape, small);
+            cpu::PackedLayer::new(kind, shape, cpu::Weights { w, b, r, aux }, precision, Path::current())
+        };
+        Ok(Self(Arc::new(op::with_slices(tensors, pack)?)))
+    }
+
+    /// What [`recurrent`] does, without a gradient.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn recurrent(&self, x: &Tensor, carry: Option<&Carry>, lengths: &Lengths) -> Result<Tensor> {
+        let (shape, nothing) = (self.0.shape(), Carry::default());
+        let carry = carry.unwrap_or(&nothing);
+        check(self.0.kind(), shape, x, carry, lengths)?;
+        let problem = Problem { shape, lengths, carry };
+        let y = op::with_slice(&x.contiguous()?, |x: &[f32]| self.0.run(&problem, x, false).0)?;
+        op::from_vec(y, (lengths.rows(), shape.directions * shape.output()))
+    }
+}
+
+/// The biases, the recurrent weights and the further parameters, of what [`Weights::small`] made of them.
+fn parts<T>(kind: CellKind, shape: Shape, small: &[T]) -> [&[T]; 3] {
+    let (b, rest) = small.split_at(shape.biases(kind.spec()));
+    let (r, aux) = rest.split_at(shape.recurrent(kind.spec()));
+    [b, r, aux]
 }
 
 struct Recurrent {
     kind: CellKind,
+    shape: Shape,
     lengths: Lengths,
-    directions: usize,
-    inputs: usize,
-    hidden: usize,
     carry: Carry,
-    projection: usize,
-    heads: usize,
     /// Whether a backward pass may follow.
     keep: bool,
     saved: OnceLock<cpu::Saved>,
 }
 
 impl Recurrent {
-    fn spec(&self) -> &'static Spec {
-        self.kind.spec()
-    }
-
     fn problem(&self) -> Problem<'_> {
-        let Self { directions, inputs, hidden, projection, heads, .. } = *self;
-        Problem { lengths: &self.lengths, directions, inputs, hidden, projection, carry: &self.carry, heads }
-    }
-
-    fn check(&self, x: Inputs<'_>) -> Result<()> {
-        let (spec, hidden, problem) = (self.spec(), self.hidden, self.problem());
-        let (gates, rows) = (self.directions * spec.gates.len() * hidden, self.lengths.rows());
-        let expected = |count: usize, shape: [usize; 3]| (count > 0).then(|| shape.to_vec());
-        let shapes = [
-            (Some(x.x), Some(vec![rows, self.inputs])),
-            (Some(x.w), Some(vec![gates, self.inputs])),
-            (Some(x.b), Some(vec![gates])),
-            (x.r, expected(spec.rows_of_r(), [self.directions, problem.groups(spec) * hidden, problem.seen()])),
-            (x.aux, expected(spec.aux.len(), [self.directions, spec.aux.len(), hidden])),
-        ];
-        let fits = shapes.iter().all(|(tensor, shape)| tensor.map(Tensor::dims) == shape.as_deref());
-        let shares = 2 * rows * self.directions * hidden;
-        let parted = hidden.is_multiple_of(self.heads)
-            && (self.carry.shares.is_empty() || self.carry.shares.len() == shares && self.projection == 0);
-        if !fits || !parted || !(1..=2).contains(&self.directions) {
-            let dims = shapes.map(|(tensor, _)| tensor.map(Tensor::dims).unwrap_or_default().to_vec());
-            let [x, w, b, r, aux] = dims;
-            bail!("{}: input {x:?}, weights {w:?}, {b:?}, {r:?} and {aux:?} do not fit {rows} frames", spec.name)
-        }
-        Ok(())
-    }
-
-    /// The biases, the recurrent weights and the further parameters.
-    fn parts<'a, T>(&self, small: &'a [T]) -> [&'a [T]; 3] {
-        let sizes = self.problem().sizes(self.spec());
-        let (b, rest) = small.split_at(sizes.b);
-        let (r, aux) = rest.split_at(sizes.r);
-        [b, r, aux]
+        Problem { shape: self.shape, lengths: &self.lengths, carry: &self.carry }
     }
 
     fn reference_forward(&self, [x, w, small]: [&[f64]; 3]) -> Vec<f64> {
-        let [b, r, aux] = self.parts(small);
-        let a = linear::forward(x, w, b, self.inputs);
+        let [b, r, aux] = parts(self.kind, self.shape, small);
+        let a = linear::forward(x, w, b, self.shape.inputs);
         self.kind.visit(ReferenceForward(self.problem(), reference::Input { a: &a, r, aux }))
     }
 
     fn reference_backward(&self, [x, w, small, dy]: [&[f64]; 4]) -> [Vec<f64>; 3] {
-        let [b, r, aux] = self.parts(small);
-        let a = linear::forward(x, w, b, self.inputs);
+        let [b, r, aux] = parts(self.kind, self.shape, small);
+        let a = linear::forward(x, w, b, self.shape.inputs);
         let d = self.kind.visit(ReferenceBackward(self.problem(), reference::Input { a: &a, r, aux }, dy));
-        let (dx, dw, db) = linear::backward(x, w, &d.a, (self.inputs, b.len()), true);
+        let (dx, dw, db) = linear::backward(x, w, &d.a, (self.shape.inputs, b.len()), true);
         [dx.unwrap_or_default(), dw, [db, d.r, d.aux].concat()]
     }
 }
 
 impl CustomOp3 for Recurrent {
     fn name(&self) -> &'static str {
-        self.spec().name
+        self.kind.spec().name
     }
 
     fn cpu_fwd(
@@ -147,12 +180,13 @@ impl CustomOp3 for Recurrent {
         lw: &Layout,
         small: &CpuStorage,
         ls: &Layout,
-    ) -> Result<(CpuStorage, Shape)> {
-        let shape = Shape::from((self.lengths.rows(), self.directions * self.problem().output()));
+    ) -> Result<(CpuStorage, candle_core::Shape)> {
+        let shape = candle_core::Shape::from((self.lengths.rows(), self.shape.directions * self.shape.output()));
         let y = match x {
             CpuStorage::F32(_) => {
-                let [b, r, aux] = self.parts(op::slice(small, ls)?);
-                let input = cpu::Input { x: op::slice(x, lx)?, w: op::slice(w, lw)?, b, r, aux };
+                let [b, r, aux] = parts(self.kind, self.shape, op::slice(small, ls)?);
+                let weights = cpu::Weights { w: op::slice(w, lw)?, b, r, aux };
+                let input = (op::slice(x, lx)?, weights);
                 let (y, saved) = cpu::forward(self.kind, &self.problem(), input, self.keep);
                 if let Some(saved) = saved {
                     let _ = self.saved.set(saved);
@@ -183,8 +217,8 @@ impl CustomOp3 for Recurrent {
         }
         let Some(saved) = self.saved.get() else { bail!("{}: the forward pass kept nothing", self.name()) };
         let d = op::with_slices([x, w, small, y, &dy], |[x_data, w, small, y, dy]: [&[f32]; 5]| {
-            let [b, r, aux] = self.parts(small);
-            let input = cpu::Input { x: x_data, w, b, r, aux };
+            let [b, r, aux] = parts(self.kind, self.shape, small);
+            let input = (x_data, cpu::Weights { w, b, r, aux });
             // Nobody asks for the gradient of the features.
             cpu::backward(self.kind, &self.problem(), saved, input, (y, dy), x.track_op())
         })?;

@@ -4,12 +4,11 @@
 use super::carry::Carry;
 use super::cells::Spec;
 use crate::lengths::Lengths;
+use std::ops::Deref;
 
-/// The shape of a call.
-#[derive(Clone, Copy)]
-pub struct Problem<'a> {
-    /// The packed layout of the batch: N rows.
-    pub lengths: &'a Lengths,
+/// The shape of a layer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shape {
     /// Directions, D: 1 (forward in time) or 2 (forward, then backward).
     pub directions: usize,
     /// Numbers of a frame of the layer's input, F.
@@ -18,13 +17,11 @@ pub struct Problem<'a> {
     pub hidden: usize,
     /// Numbers that the output is projected to before R sees it, P; 0: it is not.
     pub projection: usize,
-    /// What happens to states between one step and the next.
-    pub carry: &'a Carry,
     /// Groups of neighbouring units that hear only each other through R: it is block-diagonal, `[D, G H, H / heads]`.
     pub heads: usize,
 }
 
-impl Problem<'_> {
+impl Shape {
     /// Units of a head.
     pub fn head(&self) -> usize {
         self.hidden / self.heads
@@ -45,30 +42,36 @@ impl Problem<'_> {
         spec.rows_of_r() + usize::from(self.projection > 0)
     }
 
-    /// How many numbers the call's tensors have.
-    pub fn sizes(&self, spec: &Spec) -> Sizes {
-        let (rows, units) = (self.lengths.rows(), self.directions * self.hidden);
-        let b = units * spec.gates.len();
-        Sizes {
-            a: rows * b,
-            b,
-            r: units * self.groups(spec) * self.seen(),
-            aux: units * spec.aux.len(),
-            y: rows * self.directions * self.output(),
-        }
+    /// How many biases there are.
+    pub fn biases(&self, spec: &Spec) -> usize {
+        self.directions * self.hidden * spec.gates.len()
+    }
+
+    /// How many recurrent weights, those of a projection among them.
+    pub fn recurrent(&self, spec: &Spec) -> usize {
+        self.directions * self.hidden * self.groups(spec) * self.seen()
+    }
+
+    /// How many further parameters.
+    pub fn aux(&self, spec: &Spec) -> usize {
+        self.directions * self.hidden * spec.aux.len()
     }
 }
 
-/// See [`Problem::sizes`].
-pub struct Sizes {
-    /// The gates' input parts.
-    pub a: usize,
-    /// Biases.
-    pub b: usize,
-    /// Recurrent weights.
-    pub r: usize,
-    /// Further parameters.
-    pub aux: usize,
-    /// The output.
-    pub y: usize,
+/// A layer's shape, and a batch.
+#[derive(Clone, Copy)]
+pub struct Problem<'a> {
+    /// The layer's.
+    pub shape: Shape,
+    /// The packed layout of the batch: N rows.
+    pub lengths: &'a Lengths,
+    /// What happens to states between one step and the next.
+    pub carry: &'a Carry,
+}
+
+impl Deref for Problem<'_> {
+    type Target = Shape;
+    fn deref(&self) -> &Shape {
+        &self.shape
+    }
 }

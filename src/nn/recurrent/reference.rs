@@ -250,8 +250,8 @@ pub fn forward<C: Cell>(p: &Problem<'_>, x: Input<'_>) -> Vec<f64> {
 
 /// Gradients, given that of the output.
 pub fn backward<C: Cell>(p: &Problem<'_>, x: Input<'_>, dy: &[f64]) -> InputGradients {
-    let sizes = p.sizes(&C::SPEC);
-    let [a, r, aux] = [sizes.a, sizes.r, sizes.aux].map(|n| vec![0.0; n]);
+    let spec = &C::SPEC;
+    let [a, r, aux] = [p.lengths.rows() * p.biases(spec), p.recurrent(spec), p.aux(spec)].map(|n| vec![0.0; n]);
     let mut gradients = InputGradients { a, r, aux };
     for runner in runners(p, x) {
         runner.backward::<C>(dy, &mut gradients);

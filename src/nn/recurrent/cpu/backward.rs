@@ -1,11 +1,12 @@
 //! The time loop of one unit, backward pass: the gradient of each gate. Only what the loop carries is computed in it.
 #![forbid(unsafe_code)]
 
-use super::unit::Unit;
+use super::unit::{Head, Unit};
 use super::vector::Vector;
-use crate::nn::panels::{Onto, Panels, Rows};
+use crate::nn::matrix::{Matrix, Precision};
+use crate::nn::panels::{Onto, Rows};
 use crate::nn::recurrent::cells::{Cell, Gradients, MAX, StepGrad};
-use crate::nn::simd::{load, store};
+use crate::nn::simd::{Path, load, store};
 use pulp::{Simd, WithSimd};
 use std::marker::PhantomData;
 
@@ -39,6 +40,8 @@ pub struct Output {
 pub struct Backward<'a, C> {
     unit: &'a Unit<'a>,
     input: Input<'a>,
+    /// The instruction set that it is dispatched to.
+    path: Path,
     cell: PhantomData<C>,
 }
 
@@ -81,8 +84,8 @@ impl<S: Simd> Loaded<S> {
 
 impl<'a, C: Cell> Backward<'a, C> {
     /// See [`Input`].
-    pub fn new(unit: &'a Unit<'a>, input: Input<'a>) -> Self {
-        Self { unit, input, cell: PhantomData }
+    pub fn new(unit: &'a Unit<'a>, input: Input<'a>, path: Path) -> Self {
+        Self { unit, input, path, cell: PhantomData }
     }
 
     fn projects(&self) -> bool {
@@ -92,7 +95,7 @@ impl<'a, C: Cell> Backward<'a, C> {
     /// Where the head's part of the output's row `(t, b)` begins.
     #[inline(always)]
     fn output(&self, t: usize, b: usize) -> usize {
-        let Unit { problem, direction, head, .. } = self.unit;
+        let (problem, Head { direction, head, .. }) = (&self.unit.problem, self.unit.of);
         (self.unit.global(t, b) * problem.directions + direction) * problem.output() + head * self.unit.seen()
     }
 
@@ -196,7 +199,7 @@ impl<'a, C: Cell> Backward<'a, C> {
     }
 
     /// The gradients of the projected output at time `t` and, through `weights`, of what was projected.
-    fn unproject<S: Simd>(&self, simd: S, weights: &Panels, carried: &mut Carried, out: &mut Output, t: usize) {
+    fn unproject<S: Simd>(&self, simd: S, weights: &Matrix, carried: &mut Carried, out: &mut Output, t: usize) {
         let (seen, first, count) = (self.unit.seen(), self.unit.lengths.offset(t), self.unit.lengths.active(t));
         for b in 0..count {
             let dy = &self.input.dy[self.output(t, b)..][..seen];
@@ -275,9 +278,10 @@ impl<C: Cell> WithSimd for Backward<'_, C> {
     fn with_simd<S: Simd>(self, simd: S) -> Output {
         let (unit, lanes, recurrent, all) = (self.unit, S::F32_LANES, C::SPEC.recurrent, C::SPEC.rows_of_r());
         let (gates, hidden) = (C::SPEC.gates.len(), unit.hidden());
-        let first = unit.pack_columns(self.input.r, 0..recurrent, lanes);
-        let second = unit.pack_columns(self.input.r, recurrent..all, lanes);
-        let projection = unit.pack_rows(self.input.r, unit.seen(), all..all + usize::from(self.projects()), lanes);
+        let first = unit.down(self.input.r, 0..recurrent, lanes);
+        let second = unit.down(self.input.r, recurrent..all, lanes);
+        let projection = all..unit.shape.groups(&C::SPEC);
+        let projection = unit.along((Precision::F32, self.path), self.input.r, unit.seen(), projection);
         let (mut carried, mut out) = self.start(lanes);
         for t in unit.times().rev() {
             if self.projects() {

@@ -1,9 +1,10 @@
 //! The time loop of one unit, forward pass.
 #![forbid(unsafe_code)]
 
-use super::input::{Affine, InputParts};
+use super::input::InputParts;
 use super::unit::Unit;
 use super::vector::Vector;
+use super::weights::PackedHead;
 use crate::nn::panels::{Onto, Rows};
 use crate::nn::recurrent::cells::{Cell, MAX, Step};
 use crate::nn::simd::{load, store};
@@ -13,20 +14,10 @@ use std::marker::PhantomData;
 /// What a unit reads.
 #[derive(Clone, Copy)]
 pub struct Input<'a> {
-    /// What its gates' input parts are made of.
-    pub affine: Affine<'a>,
-    /// `[G H, H / heads]`, with a projection `[(G + 1) H, P]`, the direction's part.
-    pub r: &'a [f32],
-    /// `[A, H]`, the direction's part.
-    pub aux: &'a [f32],
-}
-
-impl<'a> Input<'a> {
-    /// The part of the layer's numbers that is `unit`'s.
-    pub fn of(unit: &Unit<'_>, all: super::Input<'a>) -> Self {
-        let affine = Affine { x: all.x, w: unit.part(all.w), b: unit.part(all.b) };
-        Self { affine, r: unit.part(all.r), aux: unit.part(all.aux) }
-    }
+    /// `[N, F]`.
+    pub x: &'a [f32],
+    /// Its head's weights.
+    pub weights: &'a PackedHead,
 }
 
 /// What a unit computed, by row of its own layout.
@@ -142,7 +133,7 @@ impl<'a, C: Cell> Forward<'a, C> {
             *r = vector(&state.heard[(b * heard + g) * padded + j..][..lanes]);
         }
         for (n, aux) in loaded.aux[..C::SPEC.aux.len()].iter_mut().enumerate() {
-            *aux = vector(&self.input.aux[self.unit.column(n) + j..][..lanes.min(hidden - j)]);
+            *aux = vector(&self.input.weights.aux[self.unit.column(n) + j..][..lanes.min(hidden - j)]);
         }
         if !self.projects() {
             loaded.prev[0] = vector(&state.seen[b * state.width + j..][..lanes]);
@@ -214,11 +205,8 @@ impl<C: Cell> WithSimd for Forward<'_, C> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) -> Output {
         let (unit, lanes, recurrent, all) = (self.unit, S::F32_LANES, C::SPEC.recurrent, C::SPEC.rows_of_r());
-        let seen = unit.seen();
-        let mut parts = InputParts::new(unit, self.input.affine, C::SPEC.gates.len(), lanes);
-        let first = unit.pack_rows(self.input.r, seen, 0..recurrent, lanes);
-        let second = unit.pack_rows(self.input.r, seen, recurrent..all, lanes);
-        let projection = unit.pack_columns(self.input.r, all..all + usize::from(self.projects()), lanes);
+        let (seen, PackedHead { first, second, projection, .. }) = (unit.seen(), self.input.weights);
+        let mut parts = InputParts::new(unit, self.input.x, self.input.weights);
         let mut state = self.start(lanes);
         let mut out = self.output(&state);
         for t in unit.times() {

@@ -3,10 +3,10 @@
 #![forbid(unsafe_code)]
 
 use super::unit::Unit;
-use super::{Input, InputGradients, Saved, backward};
+use super::{InputGradients, Saved, backward};
 use crate::nn::product::{View, Workers, add_product, product, product_by};
 use crate::nn::recurrent::cells::Spec;
-use crate::nn::recurrent::problem::Problem;
+use crate::nn::recurrent::problem::{Problem, Shape};
 use crate::nn::sums::column_sums;
 use rayon::prelude::*;
 
@@ -84,20 +84,26 @@ impl Found {
     }
 }
 
-/// The layer, and what its passes left.
-pub struct Layer<'a> {
+/// The layer, and what its forward pass left.
+pub struct After<'a> {
+    /// The cell's.
     pub spec: &'static Spec,
+    /// Shape and batch.
     pub problem: &'a Problem<'a>,
+    /// What was kept.
     pub saved: &'a Saved,
-    pub input: Input<'a>,
+    /// `[N, F]`, the input.
+    pub x: &'a [f32],
+    /// `[D G H, F]`, the input weights.
+    pub w: &'a [f32],
     /// `[N, D H]`, the output.
     pub y: &'a [f32],
 }
 
-impl Layer<'_> {
+impl After<'_> {
     /// All gradients, from what the units' loops found; that of the input only if `wants_x`.
     pub fn gradients(&self, units: &[Unit<'_>], found: Vec<backward::Output>, wants_x: bool) -> InputGradients {
-        let Problem { directions, .. } = *self.problem;
+        let directions = self.problem.directions;
         let mut found = found.into_iter();
         let of_direction = units.len() / directions;
         let jobs: Vec<_> = (0..directions).map(|d| (d, found.by_ref().take(of_direction).collect())).collect();
@@ -114,7 +120,7 @@ impl Layer<'_> {
 
     /// Of one direction's W, b, R and further parameters.
     fn of_parameters(&self, direction: usize, found: &Found, workers: Workers) -> [Vec<f32>; 4] {
-        let x = View::new(self.input.x, self.problem.lengths.rows(), self.problem.inputs);
+        let x = View::new(self.x, self.problem.lengths.rows(), self.problem.inputs);
         let sums = |rows: &Rows| column_sums(&rows.data, rows.width);
         let w = product_by(workers, found.a.view().t(), x);
         [w, sums(&found.a), self.of_r(direction, found, workers), sums(&found.aux)]
@@ -122,7 +128,7 @@ impl Layer<'_> {
 
     fn of_r(&self, direction: usize, found: &Found, workers: Workers) -> Vec<f32> {
         let (problem, spec) = (self.problem, self.spec);
-        let Problem { hidden, heads, directions, .. } = *problem;
+        let Shape { hidden, heads, directions, .. } = problem.shape;
         let (rows, output) = (problem.lengths.rows(), problem.output());
         let gates = if spec.added { &found.a } else { &found.r };
         let before = Rows::before(
@@ -158,7 +164,7 @@ impl Layer<'_> {
         let inputs = self.problem.inputs;
         let mut dx: Vec<f32> = Vec::new();
         for (direction, d) in gates.iter().enumerate() {
-            let w = View::new(&self.input.w[direction * d.width * inputs..][..d.width * inputs], d.width, inputs);
+            let w = View::new(&self.w[direction * d.width * inputs..][..d.width * inputs], d.width, inputs);
             match direction {
                 0 => dx = product(d.view(), w),
                 _ => add_product(&mut dx, d.view(), w),

@@ -3,7 +3,8 @@
 #![forbid(unsafe_code)]
 
 use super::unit::Unit;
-use crate::nn::panels::{Onto, Panels, Rows};
+use super::weights::PackedHead;
+use crate::nn::panels::{Onto, Rows};
 use pulp::Simd;
 use std::borrow::Cow;
 use std::ops::Range;
@@ -11,45 +12,27 @@ use std::ops::Range;
 /// Rows that are made at once, at least, if there are as many.
 const ROWS: usize = 512;
 
-/// What the input parts are made of.
-#[derive(Clone, Copy)]
-pub struct Affine<'a> {
-    /// `[N, F]`, the whole batch's.
-    pub x: &'a [f32],
-    /// `[G H, F]`, the direction's part.
-    pub w: &'a [f32],
-    /// `[G H]`, the direction's part.
-    pub b: &'a [f32],
-}
-
 /// The input parts of the steps around the one that the loop has come to.
 pub struct InputParts<'a> {
     unit: &'a Unit<'a>,
+    /// `[N, F]`, the whole batch's.
     x: &'a [f32],
-    weights: Panels,
-    /// `[G, H padded]`.
-    bias: Vec<f32>,
+    weights: &'a PackedHead,
     steps: Range<usize>,
     /// `[rows of those steps, G, H padded]`.
     data: Vec<f32>,
 }
 
 impl<'a> InputParts<'a> {
-    /// None yet; for vectors of so many lanes.
-    pub fn new(unit: &'a Unit<'a>, Affine { x, w, b }: Affine<'a>, gates: usize, lanes: usize) -> Self {
-        let mut bias = Vec::new();
-        for g in 0..gates {
-            bias.extend_from_slice(&b[unit.column(g)..][..unit.hidden()]);
-            bias.resize(bias.len().next_multiple_of(lanes), 0.0);
-        }
-        let weights = unit.pack_rows(w, unit.problem.inputs, 0..gates, lanes);
-        Self { unit, x, weights, bias, steps: 0..0, data: Vec::new() }
+    /// None yet.
+    pub fn new(unit: &'a Unit<'a>, x: &'a [f32], weights: &'a PackedHead) -> Self {
+        Self { unit, x, weights, steps: 0..0, data: Vec::new() }
     }
 
     /// The parts of row `b` at time `t`, `[G, H padded]`; the loop must have [come to](Self::reach) that time.
     #[inline(always)]
     pub fn row(&self, t: usize, b: usize) -> &[f32] {
-        let (lengths, width) = (&self.unit.lengths, self.bias.len());
+        let (lengths, width) = (&self.unit.lengths, self.weights.bias.len());
         &self.data[(lengths.row(t, b) - lengths.offset(self.steps.start)) * width..][..width]
     }
 
@@ -58,7 +41,7 @@ impl<'a> InputParts<'a> {
         if self.steps.contains(&t) {
             return;
         }
-        let (lengths, width) = (&self.unit.lengths, self.bias.len());
+        let (lengths, PackedHead { input, bias, .. }) = (&self.unit.lengths, self.weights);
         let count = ROWS.div_ceil(lengths.batch());
         self.steps = match self.unit.direction {
             0 => t..(t + count).min(lengths.steps()),
@@ -66,16 +49,16 @@ impl<'a> InputParts<'a> {
         };
         let count = lengths.offset(self.steps.end) - lengths.offset(self.steps.start);
         let x = self.unit.inputs(self.x, self.steps.clone());
-        let rows = Rows { data: &x, stride: self.unit.problem.inputs, count };
-        self.data.resize(count * width, 0.0);
-        self.weights.multiply(simd, rows, Onto::Bias(&self.bias), (&mut self.data, width));
+        let rows = Rows { data: &x, stride: self.unit.shape.inputs, count };
+        self.data.resize(count * bias.len(), 0.0);
+        input.multiply(simd, rows, Onto::Bias(bias), (&mut self.data, bias.len()));
     }
 }
 
 impl Unit<'_> {
     /// The unit's rows of `x`, `[N, F]`, at those times.
     fn inputs<'x>(&self, x: &'x [f32], times: Range<usize>) -> Cow<'x, [f32]> {
-        let width = self.problem.inputs;
+        let width = self.shape.inputs;
         if self.lengths.batch() == self.problem.lengths.batch() {
             return Cow::Borrowed(&x[self.lengths.offset(times.start) * width..self.lengths.offset(times.end) * width]);
         }

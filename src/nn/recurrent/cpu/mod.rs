@@ -16,28 +16,17 @@ mod gradients;
 mod input;
 mod unit;
 mod vector;
+mod weights;
+
+pub use weights::{PackedLayer, Weights};
 
 use super::cells::{Cell, CellKind, Visitor};
 use super::problem::Problem;
+use crate::nn::matrix::Precision;
 use crate::nn::simd::Path;
-use gradients::{Layer, Rows};
+use gradients::{After, Rows};
 use rayon::prelude::*;
 use unit::Unit;
-
-/// The numbers of a layer, all row-major.
-#[derive(Clone, Copy)]
-pub struct Input<'a> {
-    /// `[N, F]`.
-    pub x: &'a [f32],
-    /// `[D G H, F]`.
-    pub w: &'a [f32],
-    /// `[D G H]`.
-    pub b: &'a [f32],
-    /// `[D, G H, H / heads]`, only the gates that have a recurrent part; with a projection to P, `[D, (G + 1) H, P]`.
-    pub r: &'a [f32],
-    /// `[D, A, H]`.
-    pub aux: &'a [f32],
-}
 
 /// Gradients of the numbers of a layer, shaped alike.
 #[derive(Clone, Debug, PartialEq)]
@@ -66,35 +55,41 @@ pub struct Saved {
     path: Path,
 }
 
-/// The output, `[N, D H]`, and what a backward pass needs if `keep`.
-pub fn forward(kind: CellKind, problem: &Problem<'_>, x: Input<'_>, keep: bool) -> (Vec<f32>, Option<Saved>) {
-    forward_on(Path::current(), kind, problem, x, keep)
+impl PackedLayer {
+    /// The output for `x`, `[N, F]` to `[N, D H]`, and what a backward pass needs if `keep`. The problem's shape must be
+    /// the layer's.
+    pub fn run(&self, problem: &Problem<'_>, x: &[f32], keep: bool) -> (Vec<f32>, Option<Saved>) {
+        struct Run<'a>(Path, &'a Unit<'a>, forward::Input<'a>, bool);
+        impl Visitor for Run<'_> {
+            type Output = forward::Output;
+            fn visit<C: Cell>(self) -> forward::Output {
+                self.0.dispatch(forward::Forward::<C>::new(self.1, self.2, self.3))
+            }
+        }
+        let slabs = rayon::current_num_threads().div_ceil(problem.directions * problem.heads);
+        let units = Unit::all(problem, slabs);
+        let run = |unit: &Unit<'_>| {
+            let input = forward::Input { x, weights: self.head(unit.of) };
+            self.kind.visit(Run(self.path, unit, input, keep))
+        };
+        let outputs: Vec<_> = units.par_iter().map(run).collect();
+        let stride = problem.directions * problem.output();
+        let mut y = vec![0.0; problem.lengths.rows() * stride];
+        for (unit, output) in units.iter().zip(&outputs) {
+            unit.scatter(&output.y, 1, &mut y, (stride, unit.direction * problem.output()));
+        }
+        (y, keep.then(|| Saved::new(&units, problem, outputs, (slabs, self.path))))
+    }
 }
 
-/// [`forward`] with a chosen instruction set.
-pub fn forward_on(
-    path: Path,
+/// The output, `[N, D H]`, and what a backward pass needs if `keep`.
+pub fn forward(
     kind: CellKind,
     problem: &Problem<'_>,
-    x: Input<'_>,
+    (x, weights): (&[f32], Weights<'_>),
     keep: bool,
 ) -> (Vec<f32>, Option<Saved>) {
-    struct Run<'a>(Path, &'a Unit<'a>, forward::Input<'a>, bool);
-    impl Visitor for Run<'_> {
-        type Output = forward::Output;
-        fn visit<C: Cell>(self) -> forward::Output {
-            self.0.dispatch(forward::Forward::<C>::new(self.1, self.2, self.3))
-        }
-    }
-    let slabs = rayon::current_num_threads().div_ceil(problem.directions * problem.heads);
-    let units = Unit::all(problem, slabs);
-    let outputs: Vec<_> = units.par_iter().map(|u| kind.visit(Run(path, u, forward::Input::of(u, x), keep))).collect();
-    let stride = problem.directions * problem.output();
-    let mut y = vec![0.0; problem.lengths.rows() * stride];
-    for (unit, output) in units.iter().zip(&outputs) {
-        unit.scatter(&output.y, 1, &mut y, (stride, unit.direction * problem.output()));
-    }
-    (y, keep.then(|| Saved::new(&units, problem, outputs, (slabs, path))))
+    PackedLayer::new(kind, problem.shape, weights, Precision::F32, Path::current()).run(problem, x, keep)
 }
 
 impl Saved {
@@ -124,7 +119,7 @@ pub fn backward(
     kind: CellKind,
     problem: &Problem<'_>,
     saved: &Saved,
-    input: Input<'_>,
+    (x, weights): (&[f32], Weights<'_>),
     (y, dy): (&[f32], &[f32]),
     wants_x: bool,
 ) -> InputGradients {
@@ -132,16 +127,16 @@ pub fn backward(
     impl Visitor for Run<'_> {
         type Output = backward::Output;
         fn visit<C: Cell>(self) -> backward::Output {
-            self.0.dispatch(backward::Backward::<C>::new(self.1, self.2))
+            self.0.dispatch(backward::Backward::<C>::new(self.1, self.2, self.0))
         }
     }
     let units = Unit::all(problem, saved.slabs);
     let run = |(unit, kept): (&Unit<'_>, &Vec<f32>)| {
-        let input = backward::Input { r: unit.part(input.r), aux: unit.part(input.aux), kept, y, dy };
+        let input = backward::Input { r: unit.part(weights.r), aux: unit.part(weights.aux), kept, y, dy };
         kind.visit(Run(saved.path, unit, input))
     };
     let found = units.par_iter().zip(&saved.units).map(run).collect();
-    Layer { spec: kind.spec(), problem, saved, input, y }.gradients(&units, found, wants_x)
+    After { spec: kind.spec(), problem, saved, x, w: weights.w, y }.gradients(&units, found, wants_x)
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 
 use super::super::carry::Carry;
 use super::super::cells::{Cell, CellKind, Visitor};
+use super::super::problem::Shape;
 use super::super::reference;
 use super::*;
 use crate::lengths::Lengths;
@@ -53,19 +54,20 @@ struct Numbers {
 
 impl Numbers {
     fn new(kind: CellKind, problem: &Problem<'_>) -> Self {
-        let (sizes, inputs) = (problem.sizes(kind.spec()), problem.inputs);
+        let (spec, inputs, rows) = (kind.spec(), problem.inputs, problem.lengths.rows());
+        let biases = problem.biases(spec);
         Self {
-            x: random(problem.lengths.rows() * inputs, 1.0, "x"),
-            w: random(sizes.b * inputs, 1.0 / (inputs as f32).sqrt(), "w"),
-            b: random(sizes.b, 1.0, "b"),
-            r: random(sizes.r, 1.0 / (problem.seen() as f32).sqrt(), "r"),
-            aux: random(sizes.aux, 0.5, "aux"),
-            dy: random(sizes.y, 1.0, "dy"),
+            x: random(rows * inputs, 1.0, "x"),
+            w: random(biases * inputs, 1.0 / (inputs as f32).sqrt(), "w"),
+            b: random(biases, 1.0, "b"),
+            r: random(problem.recurrent(spec), 1.0 / (problem.seen() as f32).sqrt(), "r"),
+            aux: random(problem.aux(spec), 0.5, "aux"),
+            dy: random(rows * problem.directions * problem.output(), 1.0, "dy"),
         }
     }
 
-    fn input(&self) -> Input<'_> {
-        Input { x: &self.x, w: &self.w, b: &self.b, r: &self.r, aux: &self.aux }
+    fn input(&self) -> (&[f32], Weights<'_>) {
+        (&self.x, Weights { w: &self.w, b: &self.b, r: &self.r, aux: &self.aux })
     }
 }
 
@@ -106,13 +108,20 @@ fn every_path_agrees_with_the_definition() {
             }
             let lengths = Lengths::new(lengths);
             let carry = carry(kind, projection, &lengths, (directions, hidden));
-            let problem =
-                Problem { lengths: &lengths, directions, inputs: 5, hidden, projection, carry: &carry, heads };
+            let problem = Problem {
+                shape: Shape { directions, inputs: 5, hidden, projection, heads },
+                lengths: &lengths,
+                carry: &carry,
+            };
             let numbers = Numbers::new(kind, &problem);
             let (y, d) = kind.visit(Reference(problem, &numbers));
+            let (x, weights) = numbers.input();
+            let forward_on = |path: Path, keep: bool| {
+                PackedLayer::new(kind, problem.shape, weights, Precision::F32, path).run(&problem, x, keep)
+            };
             for path in Path::available() {
                 let what = |part: &str| format!("{part} of {kind:?} on {path:?}, H = {hidden}, {:?}", lengths.sorted());
-                let (ours, saved) = forward_on(path, kind, &problem, numbers.input(), true);
+                let (ours, saved) = forward_on(path, true);
                 assert_close(&ours, &y, &what("y"));
                 let Some(saved) = saved else { panic!("nothing kept") };
                 let ours_d = backward(kind, &problem, &saved, numbers.input(), (&ours, &numbers.dy), true);
@@ -120,7 +129,7 @@ fn every_path_agrees_with_the_definition() {
                 for ((ours, truth), part) in ours_d.iter().zip(&d).zip(["dx", "dw", "db", "dr", "daux"]) {
                     assert_close(ours, truth, &what(part));
                 }
-                let inferred = forward_on(path, kind, &problem, numbers.input(), false).0;
+                let inferred = forward_on(path, false).0;
                 assert_eq!(inferred, ours, "{}", what("inference"));
             }
         }
@@ -133,7 +142,11 @@ fn threads_and_batch_mates_change_no_bit() {
         let (directions, hidden) = (2, 20);
         let all = Lengths::new(&[9, 7, 7, 3, 2]);
         let carry = Carry::default();
-        let problem = Problem { lengths: &all, directions, inputs: 6, hidden, projection: 0, carry: &carry, heads: 1 };
+        let problem = Problem {
+            shape: Shape { directions, inputs: 6, hidden, projection: 0, heads: 1 },
+            lengths: &all,
+            carry: &carry,
+        };
         let numbers = Numbers::new(kind, &problem);
         let run = |threads: usize| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool");
@@ -151,7 +164,7 @@ fn threads_and_batch_mates_change_no_bit() {
         let row = |t: usize| &numbers.x[all.row(t, 1) * problem.inputs..][..problem.inputs];
         let own: Vec<f32> = (0..7).flat_map(row).copied().collect();
         let problem = Problem { lengths: &alone, ..problem };
-        let (y, _) = forward(kind, &problem, Input { x: &own, ..numbers.input() }, false);
+        let (y, _) = forward(kind, &problem, (&own, numbers.input().1), false);
         for t in 0..7 {
             let (ours, theirs) = (t * directions * hidden, all.row(t, 1) * directions * hidden);
             assert_eq!(y[ours..ours + directions * hidden], one.0[theirs..theirs + directions * hidden], "{kind:?}");
@@ -195,10 +208,13 @@ fn the_definition_agrees_with_finite_differences() {
                 continue;
             }
             let carry = carry(kind, projection, &lengths, (2, 4));
-            let problem =
-                Problem { lengths: &lengths, directions: 2, inputs: 1, hidden: 4, projection, carry: &carry, heads };
+            let problem = Problem {
+                shape: Shape { directions: 2, inputs: 1, hidden: 4, projection, heads },
+                lengths: &lengths,
+                carry: &carry,
+            };
             let Numbers { r, aux, dy, .. } = Numbers::new(kind, &problem);
-            let a = random(problem.sizes(kind.spec()).a, 1.5, "a");
+            let a = random(lengths.rows() * problem.biases(kind.spec()), 1.5, "a");
             kind.visit(Check(problem, [wide(&a), wide(&r), wide(&aux)], wide(&dy)));
         }
     }

@@ -3,26 +3,70 @@
 
 use super::vector::Vector;
 use crate::lengths::Lengths;
-use crate::nn::panels::Panels;
 use crate::nn::recurrent::carry::Carry;
 use crate::nn::recurrent::cells::Cell;
-use crate::nn::recurrent::problem::Problem;
+use crate::nn::recurrent::problem::{Problem, Shape};
 use crate::nn::simd::load;
 use pulp::Simd;
-use std::ops::Range;
+use std::ops::Deref;
 
-/// One direction of one head of the utterances `first .. first + lengths.batch()` of the batch.
-pub struct Unit<'a> {
-    /// The call that it is part of.
-    pub problem: Problem<'a>,
+/// One head of one direction of a layer, and which numbers of the layer are its own.
+#[derive(Clone, Copy)]
+pub struct Head {
+    /// The layer's.
+    pub shape: Shape,
     /// 0: forward in time.
     pub direction: usize,
     /// Which group of hidden units.
     pub head: usize,
+}
+
+impl Head {
+    /// All heads of a layer, those of a direction side by side.
+    pub fn all(shape: Shape) -> impl Iterator<Item = Self> {
+        let heads = move |direction| (0..shape.heads).map(move |head| Self { shape, direction, head });
+        (0..shape.directions).flat_map(heads)
+    }
+
+    /// Hidden units of the head.
+    pub fn hidden(&self) -> usize {
+        self.shape.head()
+    }
+
+    /// Numbers that the head's units see through R.
+    pub fn seen(&self) -> usize {
+        self.shape.seen()
+    }
+
+    /// Where the head's part of the `n`-th group of H columns begins.
+    pub fn column(&self, n: usize) -> usize {
+        n * self.shape.hidden + self.head * self.hidden()
+    }
+
+    /// Its direction's part of something that lies direction by direction.
+    pub fn part<'r>(&self, all: &'r [f32]) -> &'r [f32] {
+        let size = all.len() / self.shape.directions;
+        &all[self.direction * size..(self.direction + 1) * size]
+    }
+}
+
+/// The utterances `first .. first + lengths.batch()` of the batch, in one direction of one head.
+pub struct Unit<'a> {
+    /// The call that it is part of.
+    pub problem: Problem<'a>,
+    /// The head.
+    pub of: Head,
     /// The first utterance, of the sorted ones.
     pub first: usize,
     /// The slab's own packed layout.
     pub lengths: Lengths,
+}
+
+impl Deref for Unit<'_> {
+    type Target = Head;
+    fn deref(&self) -> &Head {
+        &self.of
+    }
 }
 
 impl<'a> Unit<'a> {
@@ -31,34 +75,21 @@ impl<'a> Unit<'a> {
     pub fn all(problem: &Problem<'a>, slabs: usize) -> Vec<Self> {
         let sorted = problem.lengths.sorted();
         let size = sorted.len().div_ceil(slabs).max(1);
-        let slabs = sorted.len().div_ceil(size);
-        let unit = |n: usize| {
-            let (slab, n) = (n % slabs, n / slabs);
-            let (head, direction) = (n % problem.heads, n / problem.heads);
-            let lengths = Lengths::new(&sorted[slab * size..((slab + 1) * size).min(sorted.len())]);
-            Unit { problem: *problem, direction, head, first: slab * size, lengths }
+        let unit = |of: Head| {
+            sorted.chunks(size).enumerate().map(move |(slab, lengths)| Unit {
+                problem: *problem,
+                of,
+                first: slab * size,
+                lengths: Lengths::new(lengths),
+            })
         };
-        (0..problem.directions * problem.heads * slabs).map(unit).collect()
+        Head::all(problem.shape).flat_map(unit).collect()
     }
 
     /// One direction of all heads and utterances.
     pub fn whole(problem: &Problem<'a>, direction: usize) -> Self {
-        Self { problem: *problem, direction, head: 0, first: 0, lengths: problem.lengths.clone() }
-    }
-
-    /// Hidden units of the head.
-    pub fn hidden(&self) -> usize {
-        self.problem.head()
-    }
-
-    /// Numbers that the head's units see through R.
-    pub fn seen(&self) -> usize {
-        self.problem.seen()
-    }
-
-    /// Where the head's part of the `n`-th group of H columns begins.
-    pub fn column(&self, n: usize) -> usize {
-        n * self.problem.hidden + self.head * self.hidden()
+        let of = Head { shape: problem.shape, direction, head: 0 };
+        Self { problem: *problem, of, first: 0, lengths: problem.lengths.clone() }
     }
 
     /// Time steps in the order in which this direction runs through them.
@@ -97,7 +128,7 @@ impl<'a> Unit<'a> {
         (t, b, j): (usize, usize, usize),
         mut f: impl FnMut(usize, Vector<S>),
     ) {
-        let Problem { carry, directions, hidden, .. } = self.problem;
+        let (carry, Shape { directions, hidden, .. }) = (self.problem.carry, self.shape);
         if carry.is_nothing() {
             return;
         }
@@ -112,12 +143,6 @@ impl<'a> Unit<'a> {
         }
     }
 
-    /// This direction's part of something that lies direction by direction.
-    pub fn part<'r>(&self, all: &'r [f32]) -> &'r [f32] {
-        let size = all.len() / self.problem.directions;
-        &all[self.direction * size..(self.direction + 1) * size]
-    }
-
     /// Copies the unit's rows, `[groups, units of the head]`, to where they belong in `to`, whose rows, `stride` long, hold
     /// the direction's `[groups, H]` from `column` on.
     pub fn scatter(&self, rows: &[f32], groups: usize, to: &mut [f32], (stride, column): (usize, usize)) {
@@ -127,25 +152,10 @@ impl<'a> Unit<'a> {
                 let from = self.lengths.row(t, b) * groups * own;
                 let at = self.global(t, b) * stride + column + self.head * own;
                 for n in 0..groups {
-                    let to = &mut to[at + n * self.problem.heads * own..][..own];
+                    let to = &mut to[at + n * self.shape.heads * own..][..own];
                     to.copy_from_slice(&rows[from + n * own..][..own]);
                 }
             }
         }
-    }
-
-    /// The rows of `groups` from `first` on of the direction's `weights`, one for each of the head's units, as columns of a
-    /// product along them: `[depth, groups, H padded to whole vectors]`.
-    pub fn pack_rows(&self, weights: &[f32], depth: usize, groups: Range<usize>, lanes: usize) -> Panels {
-        let (hidden, padded) = (self.hidden(), self.hidden().next_multiple_of(lanes));
-        let row = |c: usize| (c % padded < hidden).then(|| self.column(groups.start + c / padded) + c % padded);
-        Panels::of_rows(weights, depth, groups.len() * padded, row, lanes)
-    }
-
-    /// The same rows of R as rows of a product down them: `[groups H, P or H]`.
-    pub fn pack_columns(&self, r: &[f32], groups: Range<usize>, lanes: usize) -> Panels {
-        let hidden = self.hidden();
-        let row = |k: usize| self.column(groups.start + k / hidden) + k % hidden;
-        Panels::of_columns(r, groups.len() * hidden, self.seen(), row, lanes)
     }
 }

@@ -7,6 +7,8 @@ use candle_core::{DType, Device, Tensor, Var};
 use formant::audio::Waveform;
 use formant::features::{FeatureExtractor, FrontEnd};
 use formant::lengths::Lengths;
+use formant::nn::linear::linear;
+use formant::nn::mlstm::mlstm;
 use formant::nn::recurrent::{CellKind, Weights, recurrent};
 use formant::phones::{Labels, PhoneId};
 use serde::Deserialize;
@@ -271,6 +273,38 @@ fn stack_is(kind: CellKind, file: &str) -> Outcome {
                 pairs.into_iter().chain(ours.aux.iter().zip(&theirs.aux).map(|(o, t)| ("aux", o, t)))
             {
                 check(&format!("gradient of {part}, layer {n}"), ours, theirs)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The mLSTM has no recurrent weights, and an operation of its own.
+#[test]
+fn mlstm_is_its_equations() -> Outcome {
+    let stack: Stack = read_json("mlstm.json")?;
+    let (lengths, heads, hidden) = (Lengths::new(&stack.lengths), 2, stack.hidden_size);
+    for (dtype, tolerance) in PATHS {
+        let input = variable(pack(&stack.input, &lengths), (lengths.rows(), stack.input_size), dtype)?;
+        let (mut output, mut parameters) = (input.as_tensor().clone(), Vec::new());
+        for layer in 0..stack.layers {
+            let take = |kind: &str| stack.take(&stack.weights, kind, layer).ok_or("no weights");
+            let (w, b) = (take("weight_ih")?, take("bias_ih")?);
+            let w = variable(w.clone(), (b.len(), w.len() / b.len()), dtype)?;
+            let b = variable(b.clone(), b.len(), dtype)?;
+            output = mlstm(&linear(&output, &w, &b)?, 2, hidden, heads, &lengths)?;
+            parameters.push([("weight_ih", w), ("bias_ih", b)]);
+        }
+        let what = |part: &str| format!("mLSTM, {dtype:?}, {part}");
+        assert_near(&what("output"), &numbers(&output)?, &pack(&stack.output, &lengths), tolerance);
+        let weighting = variable(pack(&stack.weighting, &lengths), (lengths.rows(), 2 * hidden), dtype)?;
+        let gradients = (output * weighting.as_tensor())?.sum_all()?.backward()?;
+        let gradient = |of: &Var| numbers(gradients.get(of).ok_or("no gradient")?);
+        assert_near(&what("dx"), &gradient(&input)?, &pack(&stack.input_gradient, &lengths), tolerance);
+        for (layer, parameters) in parameters.iter().enumerate() {
+            for (kind, variable) in parameters {
+                let theirs = stack.take(&stack.gradients, kind, layer).ok_or("no gradient")?;
+                assert_near(&what(&format!("{kind}, layer {layer}")), &gradient(variable)?, &theirs, tolerance);
             }
         }
     }

@@ -288,56 +288,80 @@ impl Product<'_> {
     }
 }
 
+/// A kernel of x86 intrinsics: what loads, fills and stores a vector of its width, and what adds the products of a group.
 #[cfg(target_arch = "x86_64")]
-struct Vnni;
+macro_rules! x86_kernel {
+    (
+        $name:ident of $Line:ident and $Number:ty, $lanes:literal lanes, groups of $group:literal, tiles of $rows:expr,
+        offset $offset:literal, $V:ident, $zero:ident, $load:ident, $fill:ident, $store:ident,
+        |$sum:ident, $x:ident, $w:ident| $add:expr
+    ) => {
+        struct $name;
 
-#[cfg(target_arch = "x86_64")]
-impl Kernel for Vnni {
-    type Line = Bytes;
-    type Number = u8;
-    const LANES: usize = 16;
-    const GROUP: usize = 4;
-    const ROWS: [usize; VECTORS] = [6; VECTORS];
-    // One factor must be without a sign.
-    const OFFSET: i32 = 128;
+        impl Kernel for $name {
+            type Line = $Line;
+            type Number = $Number;
+            const LANES: usize = $lanes;
+            const GROUP: usize = $group;
+            const ROWS: [usize; VECTORS] = $rows;
+            const OFFSET: i32 = $offset;
 
-    #[inline(always)]
-    fn number(q: i32) -> u8 {
-        (q + Self::OFFSET) as u8
-    }
+            #[inline(always)]
+            fn number(q: i32) -> $Number {
+                (q + Self::OFFSET) as $Number
+            }
 
-    #[inline(always)]
-    unsafe fn tile<const NV: usize, const R: usize>(panel: &[Bytes], rows: [&[u8]; R]) -> [[[i32; 16]; NV]; R] {
-        use std::arch::x86_64::{
-            __m512i, _mm512_dpbusd_epi32, _mm512_load_si512, _mm512_set1_epi32, _mm512_setzero_si512,
-            _mm512_storeu_si512,
-        };
-        let mut out = [[[0; 16]; NV]; R];
-        // SAFETY: the caller's promise: the instructions are there, and k < depth of the panel and of the rows. A line is 64
-        // bytes, aligned to as many; so are sixteen sums, not aligned.
-        unsafe {
-            let mut sums = [[_mm512_setzero_si512(); NV]; R];
-            for k in 0..panel.len() / NV {
-                let mut w = [_mm512_setzero_si512(); NV];
-                for (v, w) in w.iter_mut().enumerate() {
-                    *w = _mm512_load_si512(panel.as_ptr().add(k * NV + v).cast::<__m512i>());
-                }
-                for (row, sums) in rows.iter().zip(&mut sums) {
-                    let x = _mm512_set1_epi32(row.as_ptr().add(4 * k).cast::<i32>().read_unaligned());
-                    for (sum, w) in sums.iter_mut().zip(w) {
-                        *sum = _mm512_dpbusd_epi32(*sum, x, w);
+            #[inline(always)]
+            unsafe fn tile<const NV: usize, const R: usize>(
+                panel: &[$Line],
+                rows: [&[$Number]; R],
+            ) -> [[[i32; 16]; NV]; R] {
+                use std::arch::x86_64::*;
+                let mut out = [[[0; 16]; NV]; R];
+                // SAFETY: the caller's promise: the instructions are there, and k is below the depth of the panel and of the
+                // rows. A line is as wide as a vector and aligned to its width; a group of a row is four bytes; sixteen sums
+                // are as wide as a vector or wider.
+                unsafe {
+                    let mut sums = [[$zero(); NV]; R];
+                    for k in 0..panel.len() / NV {
+                        let mut w = [$zero(); NV];
+                        for (v, w) in w.iter_mut().enumerate() {
+                            *w = $load(panel.as_ptr().add(k * NV + v).cast::<$V>());
+                        }
+                        for (row, sums) in rows.iter().zip(&mut sums) {
+                            let $x = $fill(row.as_ptr().add($group * k).cast::<i32>().read_unaligned());
+                            for (sum, $w) in sums.iter_mut().zip(w) {
+                                let $sum = *sum;
+                                *sum = $add;
+                            }
+                        }
+                    }
+                    for (out, sums) in out.iter_mut().zip(sums) {
+                        for (out, sum) in out.iter_mut().zip(sums) {
+                            $store(out.as_mut_ptr().cast(), sum);
+                        }
                     }
                 }
-            }
-            for (out, sums) in out.iter_mut().zip(sums) {
-                for (out, sum) in out.iter_mut().zip(sums) {
-                    _mm512_storeu_si512(out.as_mut_ptr().cast(), sum);
-                }
+                out
             }
         }
-        out
-    }
+    };
 }
+
+// One factor of VNNI's products must be without a sign: hence the offset.
+#[cfg(target_arch = "x86_64")]
+x86_kernel!(
+    Vnni of Bytes and u8, 16 lanes, groups of 4, tiles of [6; VECTORS], offset 128,
+    __m512i, _mm512_setzero_si512, _mm512_load_si512, _mm512_set1_epi32, _mm512_storeu_si512,
+    |sum, x, w| _mm512_dpbusd_epi32(sum, x, w)
+);
+
+#[cfg(target_arch = "x86_64")]
+x86_kernel!(
+    Avx2 of Pairs and i16, 8 lanes, groups of 2, tiles of [6, 6, 4, 3], offset 0,
+    __m256i, _mm256_setzero_si256, _mm256_load_si256, _mm256_set1_epi32, _mm256_storeu_si256,
+    |sum, x, w| _mm256_add_epi32(sum, _mm256_madd_epi16(x, w))
+);
 
 /// # Safety
 /// The processor must have AVX-512 VNNI.
@@ -346,56 +370,6 @@ impl Kernel for Vnni {
 unsafe fn vnni(product: Product<'_>, lines: &[Bytes], scratch: &mut Vec<u8>) {
     // SAFETY: the caller's promise.
     unsafe { product.run::<Vnni>(lines, scratch) }
-}
-
-#[cfg(target_arch = "x86_64")]
-struct Avx2;
-
-#[cfg(target_arch = "x86_64")]
-impl Kernel for Avx2 {
-    type Line = Pairs;
-    type Number = i16;
-    const LANES: usize = 8;
-    const GROUP: usize = 2;
-    const ROWS: [usize; VECTORS] = [6, 6, 4, 3];
-    const OFFSET: i32 = 0;
-
-    #[inline(always)]
-    fn number(q: i32) -> i16 {
-        q as i16
-    }
-
-    #[inline(always)]
-    unsafe fn tile<const NV: usize, const R: usize>(panel: &[Pairs], rows: [&[i16]; R]) -> [[[i32; 16]; NV]; R] {
-        use std::arch::x86_64::{
-            __m256i, _mm256_add_epi32, _mm256_load_si256, _mm256_madd_epi16, _mm256_set1_epi32, _mm256_setzero_si256,
-            _mm256_storeu_si256,
-        };
-        let mut out = [[[0; 16]; NV]; R];
-        // SAFETY: the caller's promise: the instructions are there, and k < depth of the panel and of the rows. A line is 32
-        // bytes, aligned to as many; eight sums fit into sixteen.
-        unsafe {
-            let mut sums = [[_mm256_setzero_si256(); NV]; R];
-            for k in 0..panel.len() / NV {
-                let mut w = [_mm256_setzero_si256(); NV];
-                for (v, w) in w.iter_mut().enumerate() {
-                    *w = _mm256_load_si256(panel.as_ptr().add(k * NV + v).cast::<__m256i>());
-                }
-                for (row, sums) in rows.iter().zip(&mut sums) {
-                    let x = _mm256_set1_epi32(row.as_ptr().add(2 * k).cast::<i32>().read_unaligned());
-                    for (sum, w) in sums.iter_mut().zip(w) {
-                        *sum = _mm256_add_epi32(*sum, _mm256_madd_epi16(x, w));
-                    }
-                }
-            }
-            for (out, sums) in out.iter_mut().zip(sums) {
-                for (out, sum) in out.iter_mut().zip(sums) {
-                    _mm256_storeu_si256(out.as_mut_ptr().cast(), sum);
-                }
-            }
-        }
-        out
-    }
 }
 
 /// # Safety

@@ -25,3 +25,12 @@ fn figures_have_the_promised_keys() {
     let machine = ran.err.starts_with("formant: version ") && ran.err.contains("2 threads");
     ran.holds(machine, "standard error describes the machine");
 }
+
+#[test]
+fn a_part_can_be_asked_for() {
+    let ran = Place::new().run(&["bench", "infer", "--quick", "--json"]).ends(0);
+    let bits: Vec<_> = ran.json().iter().map(|f| (f["figure"].clone(), f["weight_bits"].as_u64())).collect();
+    let name = serde_json::Value::from("infer_frames_per_s");
+    assert_eq!(bits, [(name.clone(), Some(32)), (name, Some(8))]);
+    Place::new().run(&["bench", "everything"]).ends(2);
+}

@@ -260,6 +260,8 @@ pub struct DoctorArgs {
 /// A part of `formant bench`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum BenchPart {
+    /// A product of large matrices: what the machine can do at most
+    Product,
     /// A training step of a batch of 16 utterances of 300 frames
     Train,
     /// The same with lengths from 100 to 300 frames

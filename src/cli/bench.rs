@@ -10,6 +10,7 @@ use crate::lengths::Lengths;
 use crate::model::{Mode, ModelConfig, Network, Precision};
 use crate::nn::memory::keep_freed_memory;
 use crate::nn::optim::{self, Optimizer, OptimizerState};
+use crate::nn::product::{View, product};
 use crate::nn::simd::Path as SimdPath;
 use crate::phones::{Labels, PhoneId};
 use crate::rng::Rng;
@@ -24,7 +25,8 @@ const CTC_SHAPES: [[usize; 4]; 3] = [[300, 16, 62, 38], [1000, 32, 62, 100], [50
 const CLASSES: usize = 62;
 
 /// What is measured when nothing is asked for.
-const USUAL: [BenchPart; 6] = [
+const USUAL: [BenchPart; 7] = [
+    BenchPart::Product,
     BenchPart::Train,
     BenchPart::TrainUnequal,
     BenchPart::TrainOne,
@@ -63,6 +65,7 @@ fn jobs(part: BenchPart, runs: usize) -> Vec<Job> {
     // From 100 to 300 frames.
     let unequal = || (0..16).map(|b| 100 + b * 200 / 15).collect::<Vec<_>>();
     match part {
+        BenchPart::Product => vec![Box::new(move || dense_product(runs))],
         BenchPart::Train => vec![Box::new(move || train(&[300; 16], runs))],
         BenchPart::TrainUnequal => vec![Box::new(move || train(&unequal(), runs))],
         BenchPart::TrainOne => vec![Box::new(move || train(&[300], runs))],
@@ -214,6 +217,19 @@ fn train(frames: &[usize], runs: usize) -> anyhow::Result<Figure> {
     }
     let value = lengths.rows() as f64 / seconds;
     Ok(Figure { name: "train_frames_per_s", shape, value, unit: "frames/s", seconds, runs })
+}
+
+/// What the machine can do: a product of square matrices, in f32.
+fn dense_product(runs: usize) -> anyhow::Result<Figure> {
+    let side = 1536;
+    let (a, b) = (noise(side * side, "left"), noise(side * side, "right"));
+    let seconds = median(runs, || {
+        std::hint::black_box(product(View::new(&a, side, side), View::new(&b, side, side)));
+        Ok(())
+    })?;
+    let value = 2.0 * (side as f64).powi(3) / seconds / 1e9;
+    let shape = vec![("rows", side), ("depth", side), ("columns", side)];
+    Ok(Figure { name: "product_gflop_per_s", shape, value, unit: "GFLOP/s", seconds, runs })
 }
 
 fn infer(precision: Precision, runs: usize) -> anyhow::Result<Figure> {

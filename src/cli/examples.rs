@@ -124,6 +124,7 @@ Examples:
       A line a figure: {\"figure\": \"ctc_loss_fwd_bwd\", \"T\": 300, ..., \"value\": ..}
 
 Figures:
+  product_gflop_per_s       a product of matrices of 1536 x 1536 in f32: the most to be had here
   train_frames_per_s        forward, CTC loss, backward, clipping and update of 3 bidirectional
                             layers of 250 LSTM units over 123 numbers a frame, 62 classes
   infer_frames_per_s        forward alone, one utterance of 1000 frames, with weights of 32 and of

@@ -114,7 +114,8 @@ impl After<'_> {
             (found.a, parameters)
         };
         let (a, parameters): (Vec<_>, Vec<_>) = jobs.into_par_iter().map(run).unzip();
-        let [w, b, r, aux] = [0, 1, 2, 3].map(|n| parameters.iter().flat_map(|p| &p[n]).copied().collect());
+        let [w, b, r, aux] =
+            [0, 1, 2, 3].map(|n| parameters.iter().map(|p| p[n].as_slice()).collect::<Vec<_>>().concat());
         InputGradients { x: wants_x.then(|| self.of_input(&a)), w, b, r, aux }
     }
 

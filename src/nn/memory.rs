@@ -13,6 +13,8 @@ pub fn keep_freed_memory() {
         // SAFETY: mallopt only sets numbers of the allocator, under its own lock; all values are in the ranges that its
         // manual page gives.
         unsafe {
+            // One heap for all threads: what one gives back, another can take.
+            libc::mallopt(libc::M_ARENA_MAX, 1);
             libc::mallopt(libc::M_MMAP_MAX, 0);
             libc::mallopt(libc::M_TRIM_THRESHOLD, libc::c_int::MAX);
             libc::mallopt(libc::M_TOP_PAD, AHEAD);

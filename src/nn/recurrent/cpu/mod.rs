@@ -1,10 +1,9 @@
 //! The fast path in f32.
 //!
 //! Work is cut into units, one direction of a slab of utterances each; a unit runs its whole time loop on one
-//! thread without meeting another. Inside a step, a block of hidden units (one vector wide) is finished at once: the
-//! sums of all its gates stay in registers, and the cell's step follows on the spot. The recurrent weights are packed
-//! once a call so that the inner product reads them front to back. Only the rows of utterances that still run are
-//! computed. The input parts of the gates are made some hundred rows ahead of the loop, and forgotten behind it.
+//! thread without meeting another. A step is one product of the rows that still run with R, packed for it once a call,
+//! and then the cell's own arithmetic, vector by vector. The input parts of the gates are made some hundred rows ahead of
+//! the loop, and forgotten behind it.
 //!
 //! No bit of the result depends on threads or slabs: a row's sums do not depend on its neighbours, and what is summed
 //! over rows (the gradients of weights) is one product over all of them after the loop.

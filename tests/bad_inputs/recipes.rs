@@ -111,7 +111,7 @@ const SETTINGS: &[Case] = &[
     (
         "train -d tiny -o run --set model.layers.9.hidden=1",
         2,
-        "error: --set model.layers.9.hidden=1: \"9\" is no place in an array of 3",
+        "error: --set model.layers.9.hidden=1: \"9\" is no place in an array of 5",
     ),
     ("train -d tiny -o run --set train.epochs=0", 2, "error: --set: train: epochs must lie between 1 and 100000"),
     (

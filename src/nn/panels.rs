@@ -12,7 +12,7 @@ use rayon::prelude::*;
 /// Vectors of a panel, at most.
 const VECTORS: usize = 4;
 
-/// Weights `[depth, columns]`: `[panels][depth][vectors of the panel][lanes]`, [`VECTORS`] a panel, in the last one as many
+/// Weights `[depth, columns]`: `[panels][depth][vectors of the panel][lanes]`, four vectors a panel, in the last one as many
 /// as there are.
 pub struct Panels {
     packed: Packed,

@@ -37,8 +37,8 @@ const USUAL: [BenchPart; 7] = [
 
 /// Runs `formant bench`.
 pub fn run(args: &BenchArgs) -> anyhow::Result<Outcome> {
-    use_threads(args.threads)?;
     keep_freed_memory();
+    use_threads(args.threads)?;
     let threads = rayon::current_num_threads();
     output::note(header(threads));
     let runs = if args.quick { 3 } else { 11 };

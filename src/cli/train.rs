@@ -19,8 +19,8 @@ const NAMED: usize = 10;
 
 /// Runs the command.
 pub fn run(args: &TrainArgs) -> anyhow::Result<Outcome> {
-    use_threads(args.threads)?;
     keep_freed_memory();
+    use_threads(args.threads)?;
     device::resolve(args.device)?;
     let from = args.from.as_deref().map(origin).transpose()?;
     let recipe = recipe(args, from.as_ref())?;

@@ -4,8 +4,9 @@
 ///
 /// A step of training takes and gives back buffers of tens of megabytes, the same ones each time. The C library would
 /// map and unmap each of them, and the system hand out and clear every page anew: a quarter of a training step. The
-/// setting is the whole process's, so a program calls this, once, and never the library on its own; the process then
-/// holds what it once needed until it ends. Does nothing where the C library is not GNU's.
+/// setting is the whole process's, so a program calls this, once, and never the library on its own; before it starts
+/// threads, so that they come to share one heap. The process then holds what it once needed until it ends. Does nothing
+/// where the C library is not GNU's.
 pub fn keep_freed_memory() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     {

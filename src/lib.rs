@@ -77,12 +77,15 @@
 //!
 //! # Features
 //!
-//! `cli`, on by default, is what only the program needs; a library user writes `default-features = false`.
+//! `cli`, on by default, is what only the program needs; a library user writes `default-features = false`. `cuda` computes
+//! on NVIDIA GPUs where there are some; building with it needs NVIDIA's compiler, running needs nothing.
 #![warn(missing_docs)]
 
 pub mod audio;
 pub mod corpus;
 pub mod ctc;
+#[cfg(feature = "cuda")]
+pub mod cuda;
 pub mod decode;
 pub mod error;
 pub mod evaluate;

@@ -14,7 +14,7 @@ use crate::features::{Cmvn, CmvnAccumulator, FeatureExtractor, Features, Normali
 use crate::model::{Mode, Model, Precision};
 use crate::nn::op;
 use crate::phones::Labels;
-use candle_core::{Device, Tensor};
+use candle_core::Tensor;
 use std::ops::Range;
 
 /// Recordings up to this length are seen whole, in seconds.
@@ -69,7 +69,8 @@ impl Recognizer {
         Self::with_precision(model, decoder, Precision::F32)
     }
 
-    /// The same with products of another precision.
+    /// The same on the device that the model's network is on ([`Network::to_device`](crate::model::Network::to_device)), with
+    /// products of another precision.
     pub fn with_precision(mut model: Model, decoder: &DecoderConfig, precision: Precision) -> Result<Self> {
         model.network = model.network.prepared(model.front.dim(), precision)?;
         Ok(Self { extractor: FeatureExtractor::new(&model.front)?, decoder: decoder.build()?, model })
@@ -153,7 +154,7 @@ impl Recognizer {
     /// Runs windows through the network and appends the logits of the parts that they are responsible for.
     fn add_logits(&self, batch: &Batch, windows: &[Window], logits: &mut Vec<f32>) -> Result<()> {
         let (rows, classes, reduction) = (batch.lengths.rows(), self.model.phones.classes(), self.model.reduction());
-        let x = Tensor::from_slice(&batch.features, (rows, batch.dim), &Device::Cpu)?;
+        let x = Tensor::from_slice(&batch.features, (rows, batch.dim), &self.model.network.params().device())?;
         let (y, lengths) = self.model.network.forward(&x, &batch.lengths, Mode::Infer)?;
         let y = op::to_vec::<f32>(&y)?;
         let mut place = vec![0; windows.len()];
@@ -182,6 +183,7 @@ mod tests {
     use crate::features::FrontEnd;
     use crate::model::{Card, LayerConfig, ModelConfig, Network, Storage};
     use crate::phones::PhoneSet;
+    use candle_core::Device;
 
     fn recognizer(normalize: Normalize) -> Result<Recognizer> {
         let front = FrontEnd { bins: 8, deltas: 2, stack: 2, normalize, ..FrontEnd::default() };

@@ -11,15 +11,41 @@ pub struct Rng {
     state: [u64; 4],
 }
 
+const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
+
 fn split_mix(state: &mut u64) -> u64 {
-    *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    let mut z = *state;
+    *state = state.wrapping_add(GOLDEN);
+    mixed(*state)
+}
+
+fn mixed(mut z: u64) -> u64 {
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     z ^ (z >> 31)
 }
 
+/// A stream of random bits whose numbers can be asked for in any order, from many threads, on a GPU too: SplitMix64, the
+/// state of which is a counter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Counter {
+    /// Which stream.
+    pub key: u64,
+}
+
+impl Counter {
+    /// Number `n`: 64 random bits.
+    #[inline(always)]
+    pub fn bits(self, n: u64) -> u64 {
+        mixed(self.key.wrapping_add(n.wrapping_add(1).wrapping_mul(GOLDEN)))
+    }
+}
+
 impl Rng {
+    /// A stream of its own for as many numbers as are wanted; takes one draw.
+    pub fn counter(&mut self) -> Counter {
+        Counter { key: self.next_u64() }
+    }
+
     /// The stream for `purpose` (a name such as `"dropout"`) and `index` (a step, an epoch, an utterance).
     pub fn stream(seed: u64, purpose: &str, index: u64) -> Self {
         // FNV-1a of the name keeps streams of different purposes apart.
@@ -84,6 +110,13 @@ mod tests {
         assert_eq!(draw(1, "a", 0), draw(1, "a", 0));
         let all = [draw(1, "a", 0), draw(2, "a", 0), draw(1, "b", 0), draw(1, "a", 1)];
         assert!((0..4).all(|i| (0..i).all(|j| all[i] != all[j])));
+    }
+
+    #[test]
+    fn a_counter_counts() {
+        let counter = Counter { key: 7 };
+        let mut state = 7;
+        assert!((0..100).all(|n| counter.bits(n) == split_mix(&mut state)));
     }
 
     #[test]

@@ -6,21 +6,60 @@ use super::options::DeviceChoice;
 use super::output;
 use candle_core::Device;
 
-/// Why this program uses no GPU.
-pub const NO_CUDA: &str = "built without CUDA";
-
 /// The device for a choice.
 pub fn resolve(choice: DeviceChoice) -> anyhow::Result<Device> {
     match choice {
-        DeviceChoice::Auto | DeviceChoice::Cpu => Ok(Device::Cpu),
-        DeviceChoice::Cuda(number) => Err(output::with_hint(
-            format!("device cuda:{number} cannot be used: formant was {NO_CUDA}"),
-            "leave --device out to compute on the CPU",
-        )),
+        DeviceChoice::Cpu => Ok(Device::Cpu),
+        DeviceChoice::Auto => Ok(open(0).unwrap_or(Device::Cpu)),
+        DeviceChoice::Cuda(number) => open(number).map_err(|reason| {
+            output::with_hint(
+                format!("device cuda:{number} cannot be used: {reason}"),
+                "leave --device out to compute on the CPU; `formant doctor` says more",
+            )
+        }),
     }
 }
 
-#[cfg(test)]
+/// A GPU that a program built with CUDA sees.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Gpu {
+    /// Its name, memory and architecture.
+    pub description: String,
+}
+
+/// GPU `number`, or why it cannot be used.
+#[cfg(feature = "cuda")]
+fn open(number: usize) -> Result<Device, String> {
+    crate::cuda::open(number).map_err(|reason| reason.to_string())
+}
+
+/// GPU `number`, or why it cannot be used.
+#[cfg(not(feature = "cuda"))]
+fn open(_number: usize) -> Result<Device, String> {
+    Err("formant was built without CUDA".to_owned())
+}
+
+/// The GPUs that can be used, or why none can.
+#[cfg(feature = "cuda")]
+pub fn gpus() -> Result<Vec<Gpu>, String> {
+    let describe = |gpu: crate::cuda::Gpu| {
+        let (major, minor) = gpu.architecture;
+        let memory = gpu.memory as f64 / f64::from(1 << 30);
+        Gpu { description: format!("{}, {memory:.0} GiB, compute capability {major}.{minor}", gpu.name) }
+    };
+    let gpus = crate::cuda::gpus().map_err(|reason| reason.to_string())?;
+    // What fails only when it is opened is said here, too.
+    crate::cuda::open(0).map_err(|reason| reason.to_string())?;
+    Ok(gpus.into_iter().map(describe).collect())
+}
+
+/// The GPUs that can be used, or why none can.
+#[cfg(not(feature = "cuda"))]
+pub fn gpus() -> Result<Vec<Gpu>, String> {
+    Err("built without CUDA".to_owned())
+}
+
+#[cfg(all(test, not(feature = "cuda")))]
 mod tests {
     use super::*;
 

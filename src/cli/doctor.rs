@@ -35,10 +35,11 @@ struct Report {
     processors: usize,
     threads: usize,
     simd: Simd,
+    /// What `--device auto` takes.
     device: &'static str,
     gpus: Vec<String>,
-    /// Why no GPU is used.
-    gpu_unused: String,
+    /// Why no GPU is used, if none is.
+    gpu_unused: Option<String>,
     model: ModelCheck,
     problems: Vec<String>,
 }
@@ -71,10 +72,12 @@ impl Report {
             problems.push(format!("the built-in model does not work: {error}"));
             ModelCheck::default()
         });
-        let gpus = nvidia_gpus();
-        let gpu_unused = match gpus.as_slice() {
-            [] => format!("{}, and no NVIDIA GPU is seen", device::NO_CUDA),
-            _ => device::NO_CUDA.to_owned(),
+        let (gpus, gpu_unused) = match device::gpus() {
+            Ok(gpus) => (gpus.into_iter().map(|gpu| gpu.description).collect(), None),
+            Err(reason) => match nvidia_gpus() {
+                gpus if gpus.is_empty() => (gpus, Some(format!("{reason}, and no NVIDIA GPU is seen"))),
+                gpus => (gpus, Some(reason)),
+            },
         };
         Self {
             version: env!("CARGO_PKG_VERSION"),
@@ -82,7 +85,7 @@ impl Report {
             processors: std::thread::available_parallelism().map_or(1, usize::from),
             threads: rayon::current_num_threads(),
             simd: Simd { used: SimdPath::current().name(), available },
-            device: "cpu",
+            device: if gpu_unused.is_none() { "cuda:0" } else { "cpu" },
             gpus,
             gpu_unused,
             model,
@@ -97,7 +100,9 @@ impl Report {
         for gpu in &self.gpus {
             table.row("gpu seen", gpu);
         }
-        table.row("gpu used", format!("none: {}", self.gpu_unused));
+        if let Some(reason) = &self.gpu_unused {
+            table.row("gpu used", format!("none: {reason}"));
+        }
         table.row("threads", format!("{} on {} processors", self.threads, self.processors));
         table.row("simd", format!("{} (available: {})", self.simd.used, self.simd.available.join(", ")));
         let model = &self.model;
@@ -165,7 +170,7 @@ mod tests {
             simd: Simd { used: "avx2", available: vec!["avx2", "portable"] },
             device: "cpu",
             gpus: vec!["NVIDIA H100".to_owned()],
-            gpu_unused: "built without CUDA".to_owned(),
+            gpu_unused: Some("built without CUDA".to_owned()),
             model: ModelCheck::default(),
             problems: vec!["x".to_owned()],
         };

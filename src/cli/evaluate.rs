@@ -3,7 +3,7 @@
 
 use super::args::{By, EvaluateArgs};
 use super::output::{self, Progress, Table};
-use super::{Outcome, device, load_model, model_file, use_threads};
+use super::{Outcome, device, load_model_on, model_file, use_threads};
 use crate::corpus::Manifest;
 use crate::decode::DecoderConfig;
 use crate::evaluate::{Evaluation, evaluate};
@@ -24,7 +24,7 @@ const PAIRS: usize = 20;
 pub fn run(args: &EvaluateArgs) -> anyhow::Result<Outcome> {
     let decoder = args.decoder.config()?;
     use_threads(args.threads)?;
-    device::resolve(args.model.device)?;
+    let device = device::resolve(args.model.device)?;
     let mut manifest = Manifest::open(&args.data, &args.split)?;
     if args.column != "phones" {
         manifest = manifest.with_labels(&args.column)?;
@@ -32,7 +32,7 @@ pub fn run(args: &EvaluateArgs) -> anyhow::Result<Outcome> {
     if let Some(limit) = args.limit {
         manifest.utterances.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
     }
-    let model = load_model(args.model.model.as_deref())?;
+    let model = load_model_on(args.model.model.as_deref(), &device)?;
     let recognizer = Recognizer::with_precision(model, &decoder, args.model.precision.into())?;
     let folding = Folding::named(&args.fold)?;
     let unknown = never_written(&manifest, recognizer.model().phones(), &folding);

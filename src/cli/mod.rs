@@ -23,6 +23,7 @@ mod transcribe;
 use crate::audio;
 use crate::model::Model;
 use args::{Cli, Command};
+use candle_core::Device;
 use clap::{CommandFactory, Parser};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -128,6 +129,15 @@ fn load_model(path: Option<&Path>) -> crate::Result<Model> {
         None => Model::embedded(),
         Some(path) => Model::load(model_file(path)),
     }
+}
+
+/// [`load_model`], its network on a device.
+fn load_model_on(path: Option<&Path>, device: &Device) -> crate::Result<Model> {
+    let mut model = load_model(path)?;
+    if !device.is_cpu() {
+        model.network = model.network.to_device(device)?;
+    }
+    Ok(model)
 }
 
 /// A model's file, given it or the folder of the run that wrote it.

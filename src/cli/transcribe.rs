@@ -7,7 +7,7 @@
 use super::args::{Format, TranscribeArgs};
 use super::inputs::{Input, Inputs};
 use super::output::{self, Progress};
-use super::{Outcome, audio_warnings, device, load_model, use_threads};
+use super::{Outcome, audio_warnings, device, load_model_on, use_threads};
 use crate::audio::{self, ReadOptions, Waveform};
 use crate::decode::{DecoderConfig, Hypothesis, Segment};
 use crate::parallel;
@@ -23,9 +23,9 @@ const LONG: u64 = 4 << 20;
 pub fn run(args: &TranscribeArgs) -> anyhow::Result<Outcome> {
     let decoder = args.decoder.config()?;
     use_threads(args.threads)?;
-    device::resolve(args.model.device)?;
+    let device = device::resolve(args.model.device)?;
     let inputs = Inputs::find(&args.files)?;
-    let model = load_model(args.model.model.as_deref())?;
+    let model = load_model_on(args.model.model.as_deref(), &device)?;
     let recognizer = Recognizer::with_precision(model, &decoder, args.model.precision.into())?;
     let folding = Folding::named(&args.fold)?;
     let names = inputs.all.len() > 1 || args.files.len() > 1 || inputs.all.iter().any(|input| input.found);

@@ -8,6 +8,8 @@
 
 mod align;
 pub mod cpu;
+#[cfg(feature = "cuda")]
+pub mod cuda;
 mod op;
 pub mod reference;
 

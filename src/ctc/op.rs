@@ -1,12 +1,18 @@
 //! The loss as an operation on candle tensors, log-softmax inside.
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "cuda")]
+use super::cuda;
 use super::{cpu, reference};
+#[cfg(feature = "cuda")]
+use crate::cuda::Call;
 use crate::error::{Error, Result};
 use crate::lengths::Lengths;
 use crate::nn::op;
 use crate::phones::Labels;
 use candle_core::{CpuStorage, CustomOp1, DType, Layout, Shape, Tensor, bail};
+#[cfg(feature = "cuda")]
+use candle_core::{CudaStorage, Storage, cuda_backend::cudarc::driver::CudaSlice, op::BackpropOp};
 use rayon::prelude::*;
 use std::sync::OnceLock;
 
@@ -29,7 +35,15 @@ pub fn loss(logits: &Tensor, labels: &[Labels], lengths: &Lengths) -> Result<Ten
         }
     }
     let keep = logits.track_op();
-    let op = CtcLoss { labels: labels.to_vec(), lengths: lengths.clone(), keep, gradient: OnceLock::new() };
+    let (labels, lengths) = (labels.to_vec(), lengths.clone());
+    let op = CtcLoss {
+        labels,
+        lengths,
+        keep,
+        gradient: OnceLock::new(),
+        #[cfg(feature = "cuda")]
+        on_gpu: OnceLock::new(),
+    };
     Ok(logits.contiguous()?.apply_op1(op)?)
 }
 
@@ -40,6 +54,9 @@ struct CtcLoss {
     keep: bool,
     /// By utterance, `[length, V]`, for an upstream gradient of one; f32 logits only.
     gradient: OnceLock<Vec<Vec<f32>>>,
+    /// The same of logits on a GPU, `[N, V]`.
+    #[cfg(feature = "cuda")]
+    on_gpu: OnceLock<CudaSlice<f32>>,
 }
 
 impl CtcLoss {
@@ -61,6 +78,16 @@ impl CtcLoss {
         let (losses, gradients): (Vec<f32>, Vec<Vec<f32>>) = (0..self.labels.len()).into_par_iter().map(one).unzip();
         let _ = self.gradient.set(gradients);
         losses
+    }
+
+    /// The number of classes.
+    fn check(&self, logits: &Layout) -> candle_core::Result<usize> {
+        let (rows, classes) = logits.shape().dims2()?;
+        let most = self.labels.iter().flat_map(|l| l.as_slice()).map(|p| p.index()).max().unwrap_or(0);
+        if rows != self.lengths.rows() || most >= classes {
+            bail!("ctc-loss: {rows} rows of {classes} classes for {} frames and label {most}", self.lengths.rows())
+        }
+        Ok(classes)
     }
 
     /// Puts each utterance's gradient in its place, times its upstream gradient.
@@ -87,11 +114,7 @@ impl CustomOp1 for CtcLoss {
     }
 
     fn cpu_fwd(&self, logits: &CpuStorage, layout: &Layout) -> candle_core::Result<(CpuStorage, Shape)> {
-        let (rows, classes) = layout.shape().dims2()?;
-        let most = self.labels.iter().flat_map(|l| l.as_slice()).map(|p| p.index()).max().unwrap_or(0);
-        if rows != self.lengths.rows() || most >= classes {
-            bail!("ctc-loss: {rows} rows of {classes} classes for {} frames and label {most}", self.lengths.rows())
-        }
+        let classes = self.check(layout)?;
         let losses = match logits {
             CpuStorage::F32(_) => CpuStorage::F32(self.forward(op::slice(logits, layout)?, classes)),
             CpuStorage::F64(_) => {
@@ -105,8 +128,32 @@ impl CustomOp1 for CtcLoss {
         Ok((losses, self.labels.len().into()))
     }
 
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(&self, logits: &CudaStorage, layout: &Layout) -> candle_core::Result<(CudaStorage, Shape)> {
+        let (classes, call) = (self.check(layout)?, Call(&logits.device));
+        let Some((start, end)) = layout.contiguous_offsets() else { bail!("ctc-loss: the logits are not contiguous") };
+        let view = logits.as_cuda_slice::<f32>()?.slice(start..end);
+        let (losses, gradient) = cuda::loss(call, &view, classes, &self.labels, &self.lengths, self.keep)?;
+        if let Some(gradient) = gradient {
+            let _ = self.on_gpu.set(gradient);
+        }
+        Ok((CudaStorage::wrap_cuda_slice(losses, logits.device.clone()), self.labels.len().into()))
+    }
+
     fn bwd(&self, logits: &Tensor, _losses: &Tensor, upstream: &Tensor) -> candle_core::Result<Option<Tensor>> {
         let shape = logits.dims2()?;
+        #[cfg(feature = "cuda")]
+        if let Some(gradient) = self.on_gpu.get() {
+            let (upstream, device) = (upstream.contiguous()?, logits.device().as_cuda_device()?);
+            let (storage, layout) = upstream.storage_and_layout();
+            let (Storage::Cuda(storage), Some((start, end))) = (&*storage, layout.contiguous_offsets()) else {
+                bail!("ctc-loss: the gradient is not on the GPU")
+            };
+            let upstream = storage.as_cuda_slice::<f32>()?.slice(start..end);
+            let out = cuda::scale(Call(device), gradient, &upstream, shape.1, &self.lengths)?;
+            let out = Storage::Cuda(CudaStorage::wrap_cuda_slice(out, device.clone()));
+            return Ok(Some(Tensor::from_storage(out, shape, BackpropOp::none(), false)));
+        }
         let gradient = if logits.dtype() == DType::F64 {
             let all = op::to_vec::<f64>(logits)?;
             let one = |(b, labels)| reference::loss_and_gradient(&self.rows_of(&all, shape.1, b), shape.1, labels).1;

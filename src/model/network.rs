@@ -5,7 +5,7 @@ use super::cell::LayerCell;
 use super::config::{ConvolutionConfig, LayerConfig, Merge, ModelConfig, Skip};
 use super::parameters::{Parameter, Row, Start};
 use super::seen::Seen;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::features::FrontEnd;
 use crate::lengths::Lengths;
 use crate::nn::dropout::{dropout, variational_dropout};
@@ -17,10 +17,10 @@ use crate::nn::params::Params;
 use crate::nn::patches::{patches, subsample};
 use crate::nn::recurrent::{Carry, CellKind, Prepared, recurrent};
 use crate::nn::relu::relu;
-use crate::nn::skip::{highway, residual};
+use crate::nn::skip::{highway, residual, sum_directions};
+use crate::nn::softmax::softmax;
 use crate::rng::Rng;
-use candle_core::{D, Device, Tensor};
-use candle_nn::ops::softmax;
+use candle_core::{Device, Tensor};
 
 /// What a forward pass is for.
 pub enum Mode<'a> {
@@ -60,9 +60,21 @@ impl Network {
         Self { config: config.clone(), params, prepared: Vec::new() }
     }
 
+    /// The network on another device; not prepared any more.
+    pub fn to_device(&self, device: &Device) -> Result<Self> {
+        Ok(Self::from_params(&self.config, self.params.to_device(device)?))
+    }
+
     /// The network for recognition alone: the weights of its recurrent layers are packed once, for as many calls as there
-    /// will be, in this precision. Changes of its parameters do not reach them any more.
+    /// will be, in this precision. Changes of its parameters do not reach them any more. On a GPU there is nothing to
+    /// pack, and only f32.
     pub fn prepared(self, inputs: usize, precision: Precision) -> Result<Self> {
+        if !self.params.device().is_cpu() {
+            return match precision {
+                Precision::F32 => Ok(self),
+                _ => Err(Error::invalid("narrow precision is for the CPU: leave it out, or say --device cpu")),
+            };
+        }
         let (config, mut prepared) = (&self.config, Vec::new());
         let mut seen = Seen { config, params: &self.params, mode: Mode::Infer };
         let rows = config.rows(inputs);
@@ -108,8 +120,8 @@ impl Network {
             pass.recurrent(n, layer, row.subsampled(layer.subsample))?;
             if layer.guess {
                 let logits = pass.affine(&pass.x.clone(), "output")?;
-                let guess = pass.affine(&softmax(&logits, D::Minus1)?, "guess")?;
-                pass.x = (&pass.x + guess)?;
+                let guess = pass.affine(&softmax(&logits)?, "guess")?;
+                pass.x = residual(&pass.x, &guess)?;
                 guesses.push((logits, pass.lengths.clone()));
             }
         }
@@ -189,7 +201,7 @@ impl Pass<'_> {
         };
         let units = layer.outputs(row);
         if layer.bidirectional && layer.merge == Merge::Sum {
-            y = (y.narrow(1, 0, units)? + y.narrow(1, units, units)?)?;
+            y = sum_directions(&y)?;
         } else if layer.bidirectional && layer.cell.slides() {
             // `[directions, bins, channels]` to `[bins, directions, channels]`.
             let y4 = y.reshape((self.lengths.rows(), 2, row.bins, layer.hidden))?;

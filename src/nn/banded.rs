@@ -4,7 +4,11 @@
 //! bands cost products: some `bins / kernel` times the convolution's own, for layers whose rows are short.
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "cuda")]
+use super::gpu;
 use super::op;
+#[cfg(feature = "cuda")]
+use candle_core::CudaStorage;
 use candle_core::{CpuStorage, CustomOp1, DType, Layout, Result, Shape, Tensor, WithDType, bail};
 
 /// `u` `[D, G C', kernel C]` to `[D, G bins C', bins C]`: `out[d, (g, b, c'), (b + k - (kernel - 1) / 2, c)] = u[d, (g,
@@ -46,6 +50,12 @@ impl Banded {
         }
     }
 
+    /// As `Banded` of kernels/layers.cu.
+    #[cfg(feature = "cuda")]
+    fn shape(&self) -> [i32; 5] {
+        [self.directions * self.gates, self.seen, self.made, self.kernel, self.bins].map(|n| n as i32)
+    }
+
     fn spread<T: WithDType>(&self, u: &[T]) -> Vec<T> {
         let [rows, columns] = [self.gates * self.bins * self.made, self.bins * self.seen];
         let mut matrix = vec![T::zero(); self.directions * rows * columns];
@@ -77,8 +87,18 @@ impl CustomOp1 for Banded {
         Ok((matrix, shape.into()))
     }
 
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(&self, u: &CudaStorage, layout: &Layout) -> gpu::Output {
+        let shape = (self.directions, self.gates * self.bins * self.made, self.bins * self.seen);
+        gpu::reshaped("banded_forward", &[&self.shape()], u, layout, shape)
+    }
+
     fn bwd(&self, u: &Tensor, _matrix: &Tensor, d: &Tensor) -> Result<Option<Tensor>> {
         let d = d.contiguous()?;
+        #[cfg(feature = "cuda")]
+        if u.device().is_cuda() {
+            return Ok(Some(gpu::reshaped_tensor("banded_backward", &[&self.shape()], &d, u.shape())?));
+        }
         Ok(Some(match u.dtype() {
             DType::F64 => op::from_vec(op::with_slice::<f64, _>(&d, |d| self.gather(d))?, u.shape())?,
             _ => op::from_vec(op::with_slice::<f32, _>(&d, |d| self.gather(d))?, u.shape())?,

@@ -1,10 +1,15 @@
 //! Dropout (Srivastava et al. 2014), scaled at training time, drawn from our own generator so that runs repeat.
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "cuda")]
+use super::gpu;
 use super::op;
 use crate::lengths::Lengths;
-use crate::rng::Rng;
+use crate::rng::{Counter, Rng};
+#[cfg(feature = "cuda")]
+use candle_core::CudaStorage;
 use candle_core::{CpuStorage, CustomOp1, DType, Layout, Result, Shape, Tensor, WithDType, bail};
+use rayon::prelude::*;
 
 /// Each number of `x` is zero with probability `rate` and otherwise multiplied by `1 / (1 - rate)`.
 pub fn dropout(x: &Tensor, rate: f32, rng: &mut Rng) -> Result<Tensor> {
@@ -21,25 +26,18 @@ fn apply(x: &Tensor, rate: f32, rng: &mut Rng, lengths: Option<Lengths>) -> Resu
     if rate <= 0.0 {
         return Ok(x.clone());
     }
-    let drawn = match &lengths {
-        Some(lengths) => lengths.batch() * x.dim(1)?,
-        None => x.elem_count(),
-    };
-    let dropout = Dropout { rate, rng: rng.clone(), lengths };
-    // The stream goes on behind this mask.
-    for _ in 0..drawn.div_ceil(DRAWS) {
-        rng.next_u64();
-    }
-    x.contiguous()?.apply_op1(dropout)
+    x.contiguous()?.apply_op1(Dropout { rate, bits: rng.counter(), lengths })
 }
 
-/// Draws of 16 bits from each number of the generator.
+/// Numbers that take 16 bits each of one draw.
 const DRAWS: usize = 4;
+/// Numbers that a thread takes at a time.
+const BLOCK: usize = 1 << 14;
 
 /// The mask is never kept: forward and backward pass draw the same one.
 struct Dropout {
     rate: f32,
-    rng: Rng,
+    bits: Counter,
     /// Whose frames share a mask; nothing: every number has its own.
     lengths: Option<Lengths>,
 }
@@ -59,18 +57,34 @@ impl Dropout {
         y
     }
 
+    /// A number is zeroed if its bits, of 65,536, lie below this.
+    fn threshold(&self) -> u64 {
+        (f64::from(self.rate) * 65536.0) as u64
+    }
+
+    /// What a number that stays is multiplied by.
+    fn scale(&self) -> f32 {
+        1.0 / (1.0 - self.rate)
+    }
+
     fn masked<T: WithDType>(&self, x: &[T]) -> Vec<T> {
-        let threshold = (f64::from(self.rate) * 65536.0) as u64;
-        let keep = [T::from_f64(f64::from(1.0 / (1.0 - self.rate))), T::zero()];
-        let mut rng = self.rng.clone();
-        let mut y = Vec::with_capacity(x.len());
-        for x in x.chunks(DRAWS) {
-            let bits = rng.next_u64();
-            y.extend(
-                x.iter().enumerate().map(|(i, &x)| x * keep[usize::from((bits >> (16 * i)) & 0xffff < threshold)]),
-            );
-        }
+        let (threshold, keep) = (self.threshold(), [T::from_f64(f64::from(self.scale())), T::zero()]);
+        let mut y = vec![T::zero(); x.len()];
+        y.par_chunks_mut(BLOCK).zip(x.par_chunks(BLOCK)).enumerate().for_each(|(block, (y, x))| {
+            for (n, (y, x)) in y.chunks_mut(DRAWS).zip(x.chunks(DRAWS)).enumerate() {
+                let bits = self.bits.bits((block * (BLOCK / DRAWS) + n) as u64);
+                for (i, (y, x)) in y.iter_mut().zip(x).enumerate() {
+                    *y = *x * keep[usize::from((bits >> (16 * i)) & 0xffff < threshold)];
+                }
+            }
+        });
         y
+    }
+
+    #[cfg(feature = "cuda")]
+    fn on_gpu(&self) -> gpu::Mask<'_> {
+        let (threshold, lengths) = (self.threshold() as u32, self.lengths.as_ref());
+        gpu::Mask { key: self.bits.key, threshold, scale: self.scale(), lengths }
     }
 }
 
@@ -88,8 +102,17 @@ impl CustomOp1 for Dropout {
         Ok((y, layout.shape().clone()))
     }
 
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(&self, x: &CudaStorage, layout: &Layout) -> gpu::Output {
+        self.on_gpu().forward(x, layout)
+    }
+
     fn bwd(&self, x: &Tensor, _y: &Tensor, dy: &Tensor) -> Result<Option<Tensor>> {
         let (shape, dy) = (x.shape().clone(), dy.contiguous()?);
+        #[cfg(feature = "cuda")]
+        if x.device().is_cuda() {
+            return Ok(Some(self.on_gpu().backward(&dy)?));
+        }
         Ok(Some(match x.dtype() {
             DType::F64 => op::from_vec(op::with_slice::<f64, _>(&dy, |dy| self.apply(dy))?, shape)?,
             _ => op::from_vec(op::with_slice::<f32, _>(&dy, |dy| self.apply(dy))?, shape)?,

@@ -1,9 +1,13 @@
 //! The affine map `y = x W^T + b` as one operation: product and bias together, forward and backward.
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "cuda")]
+use super::gpu;
 use super::product::{Element, View, add_product, product};
 use super::sums::column_sums;
 use super::{op, panels};
+#[cfg(feature = "cuda")]
+use candle_core::CudaStorage;
 use candle_core::{CpuStorage, CustomOp3, DType, Layout, Result, Shape, Tensor, WithDType, bail};
 
 /// `x` `[N, F]`, `w` `[O, F]`, `b` `[O]` to `[N, O]`.
@@ -48,6 +52,15 @@ fn gradients<T: Element + WithDType>(x: &Tensor, w: &Tensor, b: &Tensor, dy: &Te
     Ok([dx, Some(op::from_vec(dw, w.shape())?), Some(op::from_vec(db, b.shape())?)])
 }
 
+/// Rows, inputs and outputs.
+fn check(x: &Layout, w: &Layout, b: &Layout) -> Result<[usize; 3]> {
+    let ((rows, inputs), (outputs, expected), biases) = (x.shape().dims2()?, w.shape().dims2()?, b.shape().dims1()?);
+    if inputs != expected || outputs != biases {
+        bail!("linear: input {:?}, weight {:?}, bias {:?} do not fit", x.dims(), w.dims(), b.dims())
+    }
+    Ok([rows, inputs, outputs])
+}
+
 impl CustomOp3 for Linear {
     fn name(&self) -> &'static str {
         "linear"
@@ -62,11 +75,7 @@ impl CustomOp3 for Linear {
         b: &CpuStorage,
         lb: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
-        let ((rows, inputs), (outputs, expected), biases) =
-            (lx.shape().dims2()?, lw.shape().dims2()?, lb.shape().dims1()?);
-        if inputs != expected || outputs != biases {
-            bail!("linear: input {:?}, weight {:?}, bias {:?} do not fit", lx.dims(), lw.dims(), lb.dims())
-        }
+        let [rows, inputs, outputs] = check(lx, lw, lb)?;
         let y = match x {
             CpuStorage::F32(_) => {
                 CpuStorage::F32(panels::affine(op::slice(x, lx)?, op::slice(w, lw)?, op::slice(b, lb)?, inputs))
@@ -79,6 +88,20 @@ impl CustomOp3 for Linear {
         Ok((y, (rows, outputs).into()))
     }
 
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(
+        &self,
+        x: &CudaStorage,
+        lx: &Layout,
+        w: &CudaStorage,
+        lw: &Layout,
+        b: &CudaStorage,
+        lb: &Layout,
+    ) -> gpu::Output {
+        check(lx, lw, lb)?;
+        gpu::linear([(x, lx), (w, lw), (b, lb)])
+    }
+
     fn bwd(
         &self,
         x: &Tensor,
@@ -87,6 +110,11 @@ impl CustomOp3 for Linear {
         _y: &Tensor,
         dy: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
+        #[cfg(feature = "cuda")]
+        if x.device().is_cuda() {
+            let [dx, dw, db] = gpu::linear_backward(x, w, &dy.contiguous()?)?;
+            return Ok((dx, dw, db));
+        }
         let [dx, dw, db] = match x.dtype() {
             DType::F64 => gradients::<f64>(x, w, b, dy)?,
             _ => gradients::<f32>(x, w, b, dy)?,

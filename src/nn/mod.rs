@@ -4,6 +4,8 @@
 
 pub mod banded;
 pub mod dropout;
+#[cfg(feature = "cuda")]
+pub mod gpu;
 pub mod linear;
 pub mod matrix;
 pub mod memory;
@@ -21,4 +23,5 @@ pub mod recurrent;
 pub mod relu;
 pub mod simd;
 pub mod skip;
+pub mod softmax;
 pub mod sums;

@@ -1,8 +1,12 @@
 //! Layer normalisation (Ba, Kiros and Hinton 2016): each frame to mean zero and variance one, then scaled and moved.
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "cuda")]
+use super::gpu;
 use super::op;
 use super::sums::column_sums;
+#[cfg(feature = "cuda")]
+use candle_core::CudaStorage;
 use candle_core::{CpuStorage, CustomOp3, DType, Layout, Result, Shape, Tensor, WithDType, bail};
 use rayon::prelude::*;
 
@@ -69,6 +73,14 @@ fn backward<T: WithDType>(x: &[T], w: &[T], dy: &[T]) -> [Vec<T>; 3] {
     [dx, column_sums(&dw, width), column_sums(dy, width)]
 }
 
+fn check(x: &Layout, w: &Layout, b: &Layout) -> Result<()> {
+    let width = x.shape().dims2()?.1;
+    if w.shape().dims1()? != width || b.shape().dims1()? != width {
+        bail!("layer norm: rows of {width}, weights {:?}, biases {:?}", w.dims(), b.dims())
+    }
+    Ok(())
+}
+
 impl CustomOp3 for LayerNorm {
     fn name(&self) -> &'static str {
         "layer-norm"
@@ -83,16 +95,27 @@ impl CustomOp3 for LayerNorm {
         b: &CpuStorage,
         lb: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
-        let width = lx.shape().dims2()?.1;
-        if lw.shape().dims1()? != width || lb.shape().dims1()? != width {
-            bail!("layer norm: rows of {width}, weights {:?}, biases {:?}", lw.dims(), lb.dims())
-        }
+        check(lx, lw, lb)?;
         let y = match x {
             CpuStorage::F32(_) => CpuStorage::F32(forward(op::slice(x, lx)?, op::slice(w, lw)?, op::slice(b, lb)?)),
             CpuStorage::F64(_) => CpuStorage::F64(forward(op::slice(x, lx)?, op::slice(w, lw)?, op::slice(b, lb)?)),
             _ => bail!("layer norm: only f32 and f64"),
         };
         Ok((y, lx.shape().clone()))
+    }
+
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(
+        &self,
+        x: &CudaStorage,
+        lx: &Layout,
+        w: &CudaStorage,
+        lw: &Layout,
+        b: &CudaStorage,
+        lb: &Layout,
+    ) -> gpu::Output {
+        check(lx, lw, lb)?;
+        gpu::layer_norm([(x, lx), (w, lw), (b, lb)])
     }
 
     fn bwd(
@@ -108,6 +131,11 @@ impl CustomOp3 for LayerNorm {
             Ok([op::from_vec(dx, x.shape())?, op::from_vec(dw, w.shape())?, op::from_vec(db, b.shape())?])
         }
         let dy = dy.contiguous()?;
+        #[cfg(feature = "cuda")]
+        if x.device().is_cuda() {
+            let [dx, dw, db] = gpu::layer_norm_backward(x, w, &dy)?;
+            return Ok((Some(dx), Some(dw), Some(db)));
+        }
         let [dx, dw, db] = match x.dtype() {
             DType::F64 => typed::<f64>(x, w, b, &dy)?,
             _ => typed::<f32>(x, w, b, &dy)?,

@@ -32,9 +32,12 @@ pub fn with_slices<T: WithDType, R, const K: usize>(
     Ok(f(slices))
 }
 
-/// A copy of the numbers of a tensor.
+/// A copy of the numbers of a tensor, wherever it is.
 pub fn to_vec<T: WithDType>(tensor: &Tensor) -> Result<Vec<T>> {
-    with_slice(&tensor.contiguous()?, <[T]>::to_vec)
+    match tensor.device() {
+        Device::Cpu => with_slice(&tensor.contiguous()?, <[T]>::to_vec),
+        _ => tensor.flatten_all()?.to_vec1(),
+    }
 }
 
 /// A tensor on the CPU without history, as a backward pass returns it.

@@ -28,6 +28,18 @@ impl Params {
         self.insert(name, &Tensor::from_vec(values, shape, device)?)
     }
 
+    /// A copy on another device.
+    pub fn to_device(&self, device: &Device) -> Result<Self> {
+        let mut params = Self::default();
+        self.iter().try_for_each(|(name, var)| params.insert(name, &var.to_device(device)?))?;
+        Ok(params)
+    }
+
+    /// Where they are.
+    pub fn device(&self) -> Device {
+        self.vars.values().next().map_or(Device::Cpu, |var| var.device().clone())
+    }
+
     /// The parameter called `name`.
     pub fn get(&self, name: &str) -> Result<&Tensor> {
         match self.vars.get(name) {

@@ -6,8 +6,12 @@
 //! neighbouring frames together.
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "cuda")]
+use super::gpu;
 use super::op;
 use crate::lengths::Lengths;
+#[cfg(feature = "cuda")]
+use candle_core::CudaStorage;
 use candle_core::{CpuStorage, CustomOp1, DType, Layout, Result, Shape, Tensor, WithDType, bail};
 use rayon::prelude::*;
 use std::ops::Range;
@@ -95,6 +99,20 @@ impl Patches {
         (frame, patch, self.bins.outputs(self.count) * patch)
     }
 
+    fn check(&self, x: &Layout) -> Result<()> {
+        let (rows, width) = x.shape().dims2()?;
+        if rows != self.before.rows() || width != self.count * self.channels {
+            bail!("patches: {rows} rows of {width} for lengths of {} frames", self.before.rows())
+        }
+        Ok(())
+    }
+
+    #[cfg(feature = "cuda")]
+    fn on_gpu(&self) -> gpu::Patches<'_> {
+        let (lengths, axes) = ([&self.before, &self.after], [self.frames, self.bins]);
+        gpu::Patches { lengths, axes, channels: self.channels, bins: self.count }
+    }
+
     fn gather<T: WithDType>(&self, x: &[T]) -> Vec<T> {
         let (frame, patch, row) = self.widths();
         let width = self.count * self.channels;
@@ -137,10 +155,7 @@ impl CustomOp1 for Patches {
     }
 
     fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
-        let (rows, width) = layout.shape().dims2()?;
-        if rows != self.before.rows() || width != self.count * self.channels {
-            bail!("patches: {rows} rows of {width} for lengths of {} frames", self.before.rows())
-        }
+        self.check(layout)?;
         let y = match x {
             CpuStorage::F32(_) => CpuStorage::F32(self.gather(op::slice(x, layout)?)),
             CpuStorage::F64(_) => CpuStorage::F64(self.gather(op::slice(x, layout)?)),
@@ -149,8 +164,18 @@ impl CustomOp1 for Patches {
         Ok((y, (self.after.rows(), self.widths().2).into()))
     }
 
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(&self, x: &CudaStorage, layout: &Layout) -> gpu::Output {
+        self.check(layout)?;
+        self.on_gpu().gather(x, layout)
+    }
+
     fn bwd(&self, x: &Tensor, _y: &Tensor, dy: &Tensor) -> Result<Option<Tensor>> {
         let (shape, dy) = (x.dims2()?, dy.contiguous()?);
+        #[cfg(feature = "cuda")]
+        if x.device().is_cuda() {
+            return Ok(Some(self.on_gpu().scatter(&dy)?));
+        }
         let dx = match x.dtype() {
             DType::F64 => op::from_vec(op::with_slice::<f64, _>(&dy, |dy| self.scatter(dy))?, shape)?,
             _ => op::from_vec(op::with_slice::<f32, _>(&dy, |dy| self.scatter(dy))?, shape)?,

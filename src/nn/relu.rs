@@ -1,7 +1,11 @@
 //! The rectifier `max(x, 0)` as one operation.
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "cuda")]
+use super::gpu;
 use super::op;
+#[cfg(feature = "cuda")]
+use candle_core::CudaStorage;
 use candle_core::{CpuStorage, CustomOp1, DType, Layout, Result, Shape, Tensor, WithDType, bail};
 
 /// Negative numbers become zero.
@@ -34,8 +38,17 @@ impl CustomOp1 for Relu {
         Ok((y, layout.shape().clone()))
     }
 
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(&self, x: &CudaStorage, layout: &Layout) -> gpu::Output {
+        gpu::map("relu_forward", &[], x, layout)
+    }
+
     fn bwd(&self, _x: &Tensor, y: &Tensor, dy: &Tensor) -> Result<Option<Tensor>> {
         let dy = dy.contiguous()?;
+        #[cfg(feature = "cuda")]
+        if y.device().is_cuda() {
+            return Ok(Some(gpu::map_tensors("relu_backward", &[], [y, &dy])?));
+        }
         Ok(Some(match y.dtype() {
             DType::F64 => op::from_vec(op::with_slices([y, &dy], |[y, dy]: [&[f64]; 2]| backward(y, dy))?, y.shape())?,
             _ => op::from_vec(op::with_slices([y, &dy], |[y, dy]: [&[f32]; 2]| backward(y, dy))?, y.shape())?,

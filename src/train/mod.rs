@@ -3,6 +3,7 @@
 
 mod checkpoint;
 mod events;
+mod expected;
 mod folder;
 mod metrics;
 mod prepare;
@@ -15,10 +16,11 @@ mod validate;
 
 pub use checkpoint::{Average, Best, Checkpoint, State};
 pub use events::EventWriter;
+pub use expected::expected_errors;
 pub use folder::holds_a_run;
 pub use metrics::{EpochRecord, Log, Record, StepRecord};
 pub use prepare::Job;
-pub use recipe::{DataConfig, Recipe, TrainConfig};
+pub use recipe::{DataConfig, ExpectedErrors, Recipe, TrainConfig};
 pub use run::{Summary, train};
 pub use schedule::Schedule;
 pub use step::{Update, update};

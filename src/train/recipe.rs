@@ -32,6 +32,22 @@ impl Default for DataConfig {
     }
 }
 
+/// Training on expected errors beside the CTC loss; for a network that has learnt with the CTC loss alone.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ExpectedErrors {
+    /// Transcripts of an utterance that are weighed against each other.
+    pub hypotheses: usize,
+    /// Share of the loss that stays CTC's; a nat of it counts like an expected error.
+    pub ctc_share: f32,
+}
+
+impl Default for ExpectedErrors {
+    fn default() -> Self {
+        Self { hypotheses: 8, ctc_share: 0.05 }
+    }
+}
+
 /// How long, how fast, and what is kept.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -46,6 +62,8 @@ pub struct TrainConfig {
     pub clip_norm: f32,
     /// Share of the loss that the layers before the last have, where some guess.
     pub guess_weight: f32,
+    /// Also learn from the errors of the likeliest transcripts.
+    pub expected_errors: Option<ExpectedErrors>,
     /// Share of the running average of the weights that stays at each update; 0: no average is kept. With one, it is
     /// the averaged weights that are measured and saved.
     pub average_decay: f32,
@@ -71,6 +89,7 @@ impl Default for TrainConfig {
             warmup_steps: 0,
             clip_norm: 5.0,
             guess_weight: 0.3,
+            expected_errors: None,
             average_decay: 0.0,
             patience: 0,
             checkpoint_steps: 200,
@@ -203,6 +222,12 @@ impl Recipe {
             (t.clip_norm >= 0.0 && t.clip_norm.is_finite(), "train: clip_norm must not be negative"),
             ((0.0..1.0).contains(&t.guess_weight), "train: guess_weight must lie between 0 and 1, 1 excluded"),
             ((0.0..1.0).contains(&t.average_decay), "train: average_decay must lie between 0 and 1, 1 excluded"),
+            (
+                t.expected_errors
+                    .as_ref()
+                    .is_none_or(|e| (2..=64).contains(&e.hypotheses) && (0.0..=1.0).contains(&e.ctc_share)),
+                "train: expected_errors: hypotheses must lie between 2 and 64, ctc_share between 0 and 1",
+            ),
             (t.checkpoint_steps > 0, "train: checkpoint_steps must be at least 1"),
             (t.batch.frames > 0 && t.batch.utterances > 0, "train: batch limits must be at least 1"),
         ];

@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 use super::checkpoint::Average;
+use super::expected::expected_errors;
 use super::recipe::TrainConfig;
 use crate::corpus::Batch;
 use crate::ctc;
@@ -41,6 +42,11 @@ pub fn update(
         return Ok(Update { loss, gradient_norm: f64::NAN, applied: false });
     }
     let mut total = losses.mean_all()?;
+    if let Some(wanted) = &config.expected_errors {
+        let errors = expected_errors(&logits, &batch.labels, &lengths, wanted.hypotheses)?.mean_all()?;
+        let share = f64::from(wanted.ctc_share);
+        total = ((total * share)? + (errors * (1.0 - share))?)?;
+    }
     if !guesses.is_empty() {
         // The guesses share their weight among them, the last layer has the rest.
         let share = f64::from(config.guess_weight);

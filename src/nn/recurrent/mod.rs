@@ -7,12 +7,18 @@
 #![forbid(unsafe_code)]
 
 pub mod carry;
+#[cfg(test)]
+mod cases;
 pub mod cells;
 pub mod cpu;
+#[cfg(feature = "cuda")]
+pub mod cuda;
 pub mod lane;
 pub mod op;
 pub mod problem;
 pub mod reference;
+#[cfg(test)]
+mod trace;
 
 pub use carry::Carry;
 pub use cells::CellKind;

@@ -3,12 +3,20 @@
 
 use super::carry::Carry;
 use super::cells::{Cell, CellKind, Visitor};
+#[cfg(feature = "cuda")]
+use super::cuda;
 use super::problem::{Problem, Shape};
 use super::{cpu, reference};
+#[cfg(feature = "cuda")]
+use crate::cuda::Call;
 use crate::lengths::Lengths;
+#[cfg(feature = "cuda")]
+use crate::nn::gpu;
 use crate::nn::matrix::Precision;
 use crate::nn::simd::Path;
 use crate::nn::{linear, op};
+#[cfg(feature = "cuda")]
+use candle_core::CudaStorage;
 use candle_core::{CpuStorage, CustomOp3, DType, Error, Layout, Result, Tensor, bail};
 use std::sync::{Arc, OnceLock};
 
@@ -144,7 +152,14 @@ struct Recurrent {
     carry: Carry,
     /// Whether a backward pass may follow.
     keep: bool,
-    saved: OnceLock<cpu::Saved>,
+    saved: OnceLock<Saved>,
+}
+
+/// What the path of the forward pass keeps for the backward pass.
+enum Saved {
+    Cpu(cpu::Saved),
+    #[cfg(feature = "cuda")]
+    Cuda(cuda::Saved),
 }
 
 impl Recurrent {
@@ -189,7 +204,7 @@ impl CustomOp3 for Recurrent {
                 let input = (op::slice(x, lx)?, weights);
                 let (y, saved) = cpu::forward(self.kind, &self.problem(), input, self.keep);
                 if let Some(saved) = saved {
-                    let _ = self.saved.set(saved);
+                    let _ = self.saved.set(Saved::Cpu(saved));
                 }
                 CpuStorage::F32(y)
             }
@@ -199,6 +214,26 @@ impl CustomOp3 for Recurrent {
             _ => bail!("{}: only f32 and f64", self.name()),
         };
         Ok((y, shape))
+    }
+
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(
+        &self,
+        x: &CudaStorage,
+        lx: &Layout,
+        w: &CudaStorage,
+        lw: &Layout,
+        small: &CudaStorage,
+        ls: &Layout,
+    ) -> gpu::Output {
+        let (call, [w, small]) = (Call(&x.device), [gpu::view(w, lw)?, gpu::view(small, ls)?]);
+        let input = (&gpu::view(x, lx)?, cuda::Weights { w: &w, small: &small });
+        let (y, saved) = cuda::forward(call, (self.kind, cuda::Way::chosen()), &self.problem(), input, self.keep)?;
+        if let Some(saved) = saved {
+            let _ = self.saved.set(Saved::Cuda(saved));
+        }
+        let shape = (self.lengths.rows(), self.shape.directions * self.shape.output());
+        Ok((CudaStorage::wrap_cuda_slice(y, x.device.clone()), shape.into()))
     }
 
     fn bwd(
@@ -215,7 +250,24 @@ impl CustomOp3 for Recurrent {
             let [dx, dw, ds] = [(dx, x), (dw, w), (ds, small)].map(|(d, like)| op::from_vec(d, like.shape()));
             return Ok((Some(dx?), Some(dw?), Some(ds?)));
         }
-        let Some(saved) = self.saved.get() else { bail!("{}: the forward pass kept nothing", self.name()) };
+        #[cfg(feature = "cuda")]
+        if let Some(Saved::Cuda(saved)) = self.saved.get() {
+            return gpu::with([x, w, small, &dy], |call, [x_view, w_view, small_view, dy]| {
+                let input = (&x_view, cuda::Weights { w: &w_view, small: &small_view });
+                let d = cuda::backward(
+                    call,
+                    (self.kind, cuda::Way::chosen()),
+                    &self.problem(),
+                    saved,
+                    input,
+                    &dy,
+                    x.track_op(),
+                )?;
+                let dx = d.x.map(|dx| gpu::tensor(call, dx, x.shape()));
+                Ok((dx, Some(gpu::tensor(call, d.w, w.shape())), Some(gpu::tensor(call, d.small, small.shape()))))
+            });
+        }
+        let Some(Saved::Cpu(saved)) = self.saved.get() else { bail!("{}: the forward pass kept nothing", self.name()) };
         let d = op::with_slices([x, w, small, y, &dy], |[x_data, w, small, y, dy]: [&[f32]; 5]| {
             let [b, r, aux] = parts(self.kind, self.shape, small);
             let input = (x_data, cpu::Weights { w, b, r, aux });

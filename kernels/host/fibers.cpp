@@ -1,0 +1,242 @@
+// CUDA threads as fibers of one operating system thread.
+//
+// Blocks run one after the other, or, in a cooperative launch, side by side. Fibers are resumed in turn, forwards in one
+// round and backwards in the next, so that code that relies on an order shows itself. Under ThreadSanitizer every fiber is
+// a thread of its own, and only barriers and atomics order them: a missing barrier is reported as a race, every time.
+#include "fibers.h"
+
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <memory>
+#include <vector>
+
+// Defined where the kernels are compiled for ThreadSanitizer; this file never is: its own variables are no race.
+#ifdef WITH_TSAN
+#include <sanitizer/tsan_interface.h>
+#endif
+
+#ifdef __x86_64__
+// Saves what a function must keep on the own stack, the stack's place in *from, and goes on where `to` was saved. The C
+// library's own way, below, asks the kernel for the signal mask each time, which takes ten times as long.
+extern "C" void cpu_switch(void** from, void* to);
+asm(R"(
+.text
+.globl cpu_switch
+.hidden cpu_switch
+.type cpu_switch, @function
+cpu_switch:
+    push %rbp
+    push %rbx
+    push %r12
+    push %r13
+    push %r14
+    push %r15
+    mov %rsp, (%rdi)
+    mov %rsi, %rsp
+    pop %r15
+    pop %r14
+    pop %r13
+    pop %r12
+    pop %rbx
+    pop %rbp
+    ret
+)");
+
+struct Context {
+    void* at = nullptr;
+
+    void start(char* stack, size_t size, void (*entry)()) {
+        // As a function finds it that was called: its return address on an aligned stack, six registers above.
+        auto* top = reinterpret_cast<void**>(reinterpret_cast<uintptr_t>(stack + size) / 16 * 16 - 16);
+        *top = reinterpret_cast<void*>(entry);
+        at = top - 6;
+    }
+    void go(Context& to) {
+        cpu_switch(&at, to.at);
+    }
+};
+#else
+#include <ucontext.h>
+
+struct Context {
+    ucontext_t own;
+
+    void start(char* stack, size_t size, void (*entry)()) {
+        getcontext(&own);
+        own.uc_stack.ss_sp = stack;
+        own.uc_stack.ss_size = size;
+        own.uc_link = nullptr;
+        makecontext(&own, entry, 0);
+    }
+    void go(Context& to) {
+        swapcontext(&own, &to.own);
+    }
+};
+#endif
+
+namespace cpu {
+namespace {
+
+constexpr size_t STACK = 128 << 10;
+// Rounds in which no fiber ends and no barrier opens before it is called a deadlock.
+constexpr int PATIENCE = 100000;
+
+struct Block {
+    std::unique_ptr<float[]> shared;
+    unsigned alive = 0, waiting = 0;
+    uint64_t opened = 0;
+};
+
+struct Fiber {
+    Context context;
+    std::unique_ptr<char[]> stack{new char[STACK]};
+    Thread thread;
+    Block* block = nullptr;
+    bool done = false;
+#ifdef WITH_TSAN
+    void* tsan = nullptr;
+#endif
+};
+
+// Fibers that are kept for the next launch: their stacks are what costs time.
+std::vector<std::unique_ptr<Fiber>> kept;
+Context scheduler;
+Fiber* running = nullptr;
+const std::function<void()>* body_now = nullptr;
+bool progress = false;
+#ifdef WITH_TSAN
+void* scheduler_tsan = nullptr;
+#endif
+
+void to_scheduler() {
+    Fiber* own = running;
+#ifdef WITH_TSAN
+    __tsan_switch_to_fiber(scheduler_tsan, __tsan_switch_to_fiber_no_sync);
+#endif
+    own->context.go(scheduler);
+}
+
+void open_barrier(Block& block) {
+    block.waiting = 0;
+    ++block.opened;
+    progress = true;
+#ifdef WITH_TSAN
+    __tsan_release(&block);
+#endif
+}
+
+void entry() {
+    (*body_now)();
+    Fiber& own = *running;
+    own.done = true;
+    progress = true;
+    Block& block = *own.block;
+#ifdef WITH_TSAN
+    __tsan_release(&block);
+#endif
+    --block.alive;
+    if (block.alive > 0 && block.waiting == block.alive) open_barrier(block);
+    to_scheduler();
+}
+
+void resume(Fiber& fiber) {
+    running = &fiber;
+#ifdef WITH_TSAN
+    __tsan_switch_to_fiber(fiber.tsan, __tsan_switch_to_fiber_no_sync);
+#endif
+    scheduler.go(fiber.context);
+}
+
+// Runs fibers until all are done.
+void run(const std::string& name, std::vector<Fiber*>& fibers) {
+    int idle = 0;
+    bool forwards = true;
+    while (!fibers.empty()) {
+        progress = false;
+        for (size_t i = 0; i < fibers.size(); ++i) resume(*fibers[forwards ? i : fibers.size() - 1 - i]);
+        forwards = !forwards;
+        std::erase_if(fibers, [](const Fiber* fiber) { return fiber->done; });
+        idle = progress ? 0 : idle + 1;
+        if (idle > PATIENCE) {
+            fprintf(stderr, "kernel %s: its threads wait for each other for ever\n", name.c_str());
+            abort();
+        }
+    }
+}
+
+uint3_ place(unsigned i, uint3_ size) {
+    return {i % size.x, i / size.x % size.y, i / size.x / size.y};
+}
+
+}  // namespace
+
+Thread& self() {
+    return running->thread;
+}
+
+void yield() {
+    to_scheduler();
+}
+
+void meet_block() {
+    Block& block = *running->block;
+#ifdef WITH_TSAN
+    __tsan_release(&block);
+#endif
+    ++block.waiting;
+    if (block.waiting == block.alive) {
+        open_barrier(block);
+    } else {
+        for (const uint64_t before = block.opened; block.opened == before;) to_scheduler();
+    }
+#ifdef WITH_TSAN
+    __tsan_acquire(&block);
+#endif
+}
+
+void launch(const std::string& name, const Launch& shape, const std::function<void()>& body) {
+    const unsigned blocks = shape.grid.x * shape.grid.y * shape.grid.z;
+    const unsigned threads = shape.block.x * shape.block.y * shape.block.z;
+    const unsigned together = shape.cooperative ? blocks : 1;
+    body_now = &body;
+#ifdef WITH_TSAN
+    scheduler_tsan = __tsan_get_current_fiber();
+#endif
+    std::vector<Block> alive(together);
+    for (unsigned first = 0; first < blocks; first += together) {
+        std::vector<Fiber*> fibers;
+        for (unsigned b = 0; b < together; ++b) {
+            Block& block = alive[b];
+            const size_t numbers = shape.shared_bytes / sizeof(float) + 4;
+            block.shared.reset(new float[numbers]);
+            memset(block.shared.get(), 0xff, numbers * sizeof(float));
+            block.alive = threads;
+            for (unsigned t = 0; t < threads; ++t) {
+                const size_t n = fibers.size();
+                if (n == kept.size()) kept.push_back(std::make_unique<Fiber>());
+                Fiber& fiber = *kept[n];
+                fiber.block = &block;
+                fiber.done = false;
+                float* shared = block.shared.get();
+                shared += (16 - reinterpret_cast<uintptr_t>(shared) % 16) % 16 / sizeof(float);
+                fiber.thread = {place(t, shape.block), place(first + b, shape.grid), shape.block, shape.grid, shared};
+                fiber.context.start(fiber.stack.get(), STACK, entry);
+#ifdef WITH_TSAN
+                fiber.tsan = __tsan_create_fiber(0);
+                // What happened before the launch happened before all of it.
+                __tsan_release(&block);
+#endif
+                fibers.push_back(&fiber);
+            }
+        }
+        std::vector<Fiber*> all = fibers;
+        run(name, fibers);
+#ifdef WITH_TSAN
+        for (unsigned b = 0; b < together; ++b) __tsan_acquire(&alive[b]);
+        for (Fiber* fiber : all) __tsan_destroy_fiber(fiber->tsan);
+#endif
+    }
+}
+
+}  // namespace cpu

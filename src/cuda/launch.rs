@@ -1,0 +1,252 @@
+//! Launches: our kernels, and products of matrices by cuBLAS, on the stream of a device.
+//!
+//! The functions here are safe to call as an operation of candle's is: shapes are checked before, by whoever calls, and a
+//! kernel stays within the numbers that it is told. Buffers are freed in the stream's order, so one that is dropped after
+//! the call still lives while the kernel runs.
+
+use candle_core::cuda_backend::cudarc::cublas::{result as cublas, sys::cublasOperation_t};
+use candle_core::cuda_backend::cudarc::driver::{
+    CudaFunction, CudaModule, CudaSlice, CudaView, CudaViewMut, DevicePtr, DeviceRepr, LaunchArgs, LaunchConfig,
+    PushKernelArg, ValidAsZeroBits, sys,
+};
+use candle_core::cuda_backend::cudarc::nvrtc::Ptx;
+use candle_core::cuda_backend::{DeviceId, WrapErr};
+use candle_core::{CudaDevice, Result, bail};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// A kernel: its file in `kernels/`, and its name there.
+#[derive(Clone, Copy, Debug)]
+pub struct Kernel<'a>(pub &'static str, pub &'a str);
+
+/// Compiled by build.rs: machine code for the architectures that matter most, and text for the others.
+const IMAGES: &[(&str, &[u8])] = &[
+    ("layers", include_bytes!(concat!(env!("OUT_DIR"), "/layers.fatbin"))),
+    ("recurrent", include_bytes!(concat!(env!("OUT_DIR"), "/recurrent.fatbin"))),
+    ("ctc", include_bytes!(concat!(env!("OUT_DIR"), "/ctc.fatbin"))),
+    ("optim", include_bytes!(concat!(env!("OUT_DIR"), "/optim.fatbin"))),
+];
+
+/// How many threads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Grid {
+    /// Blocks.
+    pub blocks: usize,
+    /// Threads of each.
+    pub threads: usize,
+    /// f32 numbers of shared memory of each.
+    pub shared: usize,
+    /// Whether blocks wait for each other, so that all must be resident at once.
+    pub cooperative: bool,
+}
+
+impl Grid {
+    /// A thread for each of `n` numbers, within reason: kernels take several each.
+    pub fn over(n: usize) -> Self {
+        Self { blocks: n.div_ceil(256).clamp(1, 4096), threads: 256, shared: 0, cooperative: false }
+    }
+
+    /// A block for each of `n` rows, with a number of shared memory for each thread.
+    pub fn rows(n: usize, width: usize) -> Self {
+        let threads = width.next_power_of_two().clamp(32, 256);
+        Self { blocks: n, threads, shared: threads, cooperative: false }
+    }
+}
+
+/// An argument of a kernel. Its type must be what the kernel declares: nobody checks.
+pub trait Argument {
+    /// Hands it over.
+    fn push<'a>(&'a self, to: &mut LaunchArgs<'a>);
+}
+
+macro_rules! arguments {
+    ($($type:ty $(, $count:ident)?);*) => {$(
+        impl $(<const $count: usize>)? Argument for $type {
+            fn push<'a>(&'a self, to: &mut LaunchArgs<'a>) {
+                to.arg(self);
+            }
+        }
+    )*};
+}
+
+arguments!(i32; u32; u64; f32; [i32; N], N; [u64; N], N);
+
+impl<T> Argument for CudaSlice<T> {
+    fn push<'a>(&'a self, to: &mut LaunchArgs<'a>) {
+        to.arg(self);
+    }
+}
+
+impl<T> Argument for CudaView<'_, T> {
+    fn push<'a>(&'a self, to: &mut LaunchArgs<'a>) {
+        to.arg(self);
+    }
+}
+
+/// What a device can do at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Multiprocessors.
+    pub multiprocessors: usize,
+    /// f32 numbers of shared memory that a block may have.
+    pub shared: usize,
+    /// And all blocks of a multiprocessor together.
+    pub shared_in_all: usize,
+}
+
+/// A matrix in row-major order, or `batch` of them.
+#[derive(Clone, Copy, Debug)]
+pub struct Matrix {
+    /// Where it begins.
+    pub at: u64,
+    /// From one row to the next.
+    pub stride: usize,
+    /// From one matrix to the next.
+    pub batch_stride: usize,
+    /// Whether its transpose is meant.
+    pub transposed: bool,
+}
+
+impl Matrix {
+    /// One matrix.
+    pub fn new(at: u64, stride: usize) -> Self {
+        Self { at, stride, batch_stride: 0, transposed: false }
+    }
+
+    /// Its transpose.
+    pub fn t(self) -> Self {
+        Self { transposed: !self.transposed, ..self }
+    }
+}
+
+/// Calls on a device.
+#[derive(Clone, Copy)]
+pub struct Call<'a>(pub &'a CudaDevice);
+
+impl Call<'_> {
+    /// Room for `n` numbers, which have no value yet.
+    pub fn room(&self, n: usize) -> Result<CudaSlice<f32>> {
+        // SAFETY: whoever asks lets a kernel write every number before one reads it; on the host they are only read after
+        // that.
+        unsafe { self.0.alloc(n.max(1)) }
+    }
+
+    /// Zeros.
+    pub fn zeros<T: DeviceRepr + ValidAsZeroBits>(&self, n: usize) -> Result<CudaSlice<T>> {
+        self.0.alloc_zeros(n.max(1))
+    }
+
+    /// A copy of the host's numbers.
+    pub fn upload<T: DeviceRepr + 'static>(&self, numbers: &[T]) -> Result<CudaSlice<T>> {
+        self.0.clone_htod(numbers)
+    }
+
+    /// The address of numbers on the device.
+    pub fn address<T>(&self, numbers: &impl DevicePtr<T>) -> u64 {
+        numbers.device_ptr(&self.0.cuda_stream()).0
+    }
+
+    /// Copies numbers on the device.
+    pub fn copy(&self, from: &CudaView<'_, f32>, to: &mut CudaViewMut<'_, f32>) -> Result<()> {
+        self.0.memcpy_dtod(from, to)
+    }
+
+    /// What the device can do.
+    pub fn limits(&self) -> Result<Limits> {
+        use sys::CUdevice_attribute::{
+            CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN as BLOCK,
+            CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_MULTIPROCESSOR as ALL,
+            CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT as COUNT,
+        };
+        let stream = self.0.cuda_stream();
+        let attribute = |which| Ok::<_, candle_core::Error>(stream.context().attribute(which).w()? as usize);
+        Ok(Limits {
+            multiprocessors: attribute(COUNT)?,
+            shared: attribute(BLOCK)? / 4,
+            shared_in_all: attribute(ALL)? / 4,
+        })
+    }
+
+    /// Launches a kernel.
+    pub fn launch(&self, kernel: Kernel<'_>, grid: Grid, arguments: &[&dyn Argument]) -> Result<()> {
+        let (function, bytes) = (function(self.0, kernel)?, (grid.shared * 4) as u32);
+        if bytes > 48 << 10 {
+            let attribute = sys::CUfunction_attribute_enum::CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES;
+            function.set_attribute(attribute, bytes as i32).w()?;
+        }
+        let config = LaunchConfig {
+            grid_dim: (grid.blocks as u32, 1, 1),
+            block_dim: (grid.threads as u32, 1, 1),
+            shared_mem_bytes: bytes,
+        };
+        let stream = self.0.cuda_stream();
+        let mut launch = stream.launch_builder(&function);
+        arguments.iter().for_each(|argument| argument.push(&mut launch));
+        // SAFETY: the kernel is ours, its arguments are as many and of the types that it declares, and it stays within the
+        // numbers that they describe: the tests run each kernel on shapes that are not round.
+        let launched =
+            unsafe { if grid.cooperative { launch.launch_cooperative(config) } else { launch.launch(config) } };
+        match launched {
+            Ok(_) => Ok(()),
+            Err(error) => bail!("kernel {}: {error}", kernel.1),
+        }
+    }
+
+    /// `c[m, n] = a[m, k] b[k, n]`, or `batch` such products.
+    pub fn product(&self, [m, n, k]: [usize; 3], a: Matrix, b: Matrix, c: Matrix, batch: usize) -> Result<()> {
+        if m * n * batch == 0 {
+            return Ok(());
+        }
+        let transpose = |x: Matrix| match x.transposed {
+            true => cublasOperation_t::CUBLAS_OP_T,
+            false => cublasOperation_t::CUBLAS_OP_N,
+        };
+        let blas = self.0.cublas_handle();
+        // cuBLAS counts in columns: what it sees are the transposes, and those in the other order.
+        // SAFETY: the matrices lie within buffers of the device, as whoever calls says; the factors are read at once.
+        let done = unsafe {
+            cublas::sgemm_strided_batched(
+                *blas.handle(),
+                transpose(b),
+                transpose(a),
+                n as i32,
+                m as i32,
+                k as i32,
+                &1.0,
+                b.at as *const f32,
+                b.stride as i32,
+                b.batch_stride as i64,
+                a.at as *const f32,
+                a.stride as i32,
+                a.batch_stride as i64,
+                &0.0,
+                c.at as *mut f32,
+                c.stride as i32,
+                c.batch_stride as i64,
+                batch as i32,
+            )
+        };
+        done.map_err(candle_core::Error::wrap)
+    }
+}
+
+/// The function of a kernel, loaded once for a device.
+fn function(device: &CudaDevice, Kernel(module, name): Kernel<'_>) -> Result<CudaFunction> {
+    type Modules = HashMap<(DeviceId, &'static str), (Arc<CudaModule>, HashMap<String, CudaFunction>)>;
+    static LOADED: Mutex<Option<Modules>> = Mutex::new(None);
+    let mut loaded = LOADED.lock().unwrap_or_else(PoisonError::into_inner);
+    let modules = loaded.get_or_insert_default();
+    let key = (device.id(), module);
+    if !modules.contains_key(&key) {
+        let Some((_, image)) = IMAGES.iter().find(|(name, _)| *name == module) else { bail!("no kernels {module}") };
+        let image = device.cuda_stream().context().load_module(Ptx::from_binary(image.to_vec())).w()?;
+        modules.insert(key, (image, HashMap::new()));
+    }
+    let Some((image, functions)) = modules.get_mut(&key) else { bail!("no kernels {module}") };
+    if let Some(function) = functions.get(name) {
+        return Ok(function.clone());
+    }
+    let function = image.load_function(name).w()?;
+    functions.insert(name.to_owned(), function.clone());
+    Ok(function)
+}

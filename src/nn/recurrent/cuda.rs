@@ -1,0 +1,513 @@
+//! The path on a GPU: `kernels/recurrent.cu` for what must wait for the step before, products by cuBLAS for all else.
+#![forbid(unsafe_code)]
+
+use super::cells::{CellKind, Spec};
+use super::problem::{Problem, Shape};
+use crate::cuda::{Call, Grid, Kernel, Limits, Matrix};
+use crate::nn::gpu;
+use candle_core::Result;
+use candle_core::cuda_backend::cudarc::driver::{CudaSlice, CudaView};
+
+/// Utterances of a slice, threads of a block, and the most columns of a product, as in the kernel.
+const ROWS: usize = 16;
+const THREADS: usize = 256;
+const MOST_COLUMNS: usize = 128;
+/// Numbers of shared memory beside weights and what gates hear: SCRATCH of the kernel.
+const SCRATCH: usize = 256 * 20 + THREADS * 8 + MOST_COLUMNS * ROWS;
+
+/// Weights of a layer on the device.
+pub struct Weights<'a> {
+    /// `[D G H, F]`.
+    pub w: &'a CudaView<'a, f32>,
+    /// Biases, recurrent weights and further parameters, side by side.
+    pub small: &'a CudaView<'a, f32>,
+}
+
+/// What the backward pass needs.
+pub struct Saved {
+    kept: CudaSlice<f32>,
+    modulated: CudaSlice<f32>,
+    full: CudaSlice<f32>,
+    before: CudaSlice<f32>,
+    shares: Option<CudaSlice<f32>>,
+}
+
+/// How the steps of a sequence are launched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// All in one launch, weights in shared memory, where they fit and all blocks are resident at once; else by step.
+    Best,
+    /// Each phase of each step by itself.
+    Stepwise,
+}
+
+impl Way {
+    /// What the variable FORMANT_RECURRENT says: `stepwise`; otherwise the best.
+    pub fn chosen() -> Self {
+        let wanted = std::env::var("FORMANT_RECURRENT");
+        if wanted.is_ok_and(|wanted| wanted == "stepwise") { Self::Stepwise } else { Self::Best }
+    }
+}
+
+/// How the blocks of a launch share the work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Plan {
+    /// Blocks of a group: one direction, head and slice.
+    blocks: usize,
+    /// Hidden units of a block.
+    units: usize,
+    /// Columns of the projection of a block.
+    columns: usize,
+    /// Whether one launch runs the whole sequence, weights in shared memory; otherwise each phase of each step is one.
+    resident: bool,
+    /// Numbers of shared memory.
+    shared: usize,
+}
+
+impl Plan {
+    /// The choice of a path. The fewer units a block has, the sooner a step is done, as long as all blocks are resident;
+    /// with more blocks than that, or with weights that do not fit, it is one launch for each phase of each step.
+    fn new(way: Way, limits: Limits, spec: &Spec, shape: Shape, groups: usize, backward: bool) -> Self {
+        let head = shape.head();
+        let per_unit = spec.recurrent.max(spec.modulated).max(1);
+        let most = if backward { MOST_COLUMNS } else { MOST_COLUMNS / per_unit }.min(head);
+        let plan = |units: usize, resident: bool| {
+            let blocks = head.div_ceil(units);
+            let columns = shape.projection.div_ceil(blocks);
+            let own = if backward { 0 } else { spec.rows_of_r() * units * ROWS };
+            let weights = if resident { weights(spec, shape, units, columns, backward) } else { 0 };
+            Self { blocks, units, columns, resident, shared: SCRATCH + own + weights }
+        };
+        let fits = |plan: &Self| {
+            let at_once = (limits.shared_in_all / plan.shared.max(1)).min(2048 / THREADS);
+            plan.columns <= MOST_COLUMNS
+                && plan.shared <= limits.shared
+                && groups * plan.blocks <= at_once * limits.multiprocessors
+        };
+        let resident = (1..=most).map(|units| plan(units, true)).find(fits);
+        match resident {
+            Some(resident) if way == Way::Best => resident,
+            _ => {
+                let blocks = head.div_ceil(most).max(shape.projection.div_ceil(MOST_COLUMNS));
+                plan(head.div_ceil(blocks), false)
+            }
+        }
+    }
+}
+
+/// Numbers of a block's weights.
+fn weights(spec: &Spec, shape: Shape, units: usize, columns: usize, backward: bool) -> usize {
+    let projection = shape.projection;
+    match (backward, projection > 0) {
+        (false, _) => shape.seen() * spec.rows_of_r() * units + shape.hidden * columns,
+        (true, true) => spec.recurrent * shape.head() * columns + projection * units,
+        (true, false) => spec.rows_of_r() * shape.head() * units,
+    }
+}
+
+/// The pointers of `Buffers` in the kernel, in its order.
+#[derive(Default)]
+struct Buffers {
+    offsets: u64,
+    lengths: u64,
+    a: u64,
+    b: u64,
+    r: u64,
+    aux: u64,
+    shares: u64,
+    y: u64,
+    kept: u64,
+    modulated: u64,
+    full: u64,
+    before: u64,
+    exchange: u64,
+    states: u64,
+    arrived: u64,
+    dy: u64,
+    da: u64,
+    dr: u64,
+    dseen: u64,
+    daux: u64,
+    next: u64,
+}
+
+impl Buffers {
+    fn all(&self) -> [u64; 21] {
+        [
+            self.offsets,
+            self.lengths,
+            self.a,
+            self.b,
+            self.r,
+            self.aux,
+            self.shares,
+            self.y,
+            self.kept,
+            self.modulated,
+            self.full,
+            self.before,
+            self.exchange,
+            self.states,
+            self.arrived,
+            self.dy,
+            self.da,
+            self.dr,
+            self.dseen,
+            self.daux,
+            self.next,
+        ]
+    }
+}
+
+/// A pass of a layer over a batch.
+struct Pass<'a> {
+    call: Call<'a>,
+    kind: CellKind,
+    way: Way,
+    problem: &'a Problem<'a>,
+    keep: bool,
+}
+
+impl Pass<'_> {
+    fn spec(&self) -> &'static Spec {
+        self.kind.spec()
+    }
+
+    fn slices(&self) -> usize {
+        self.problem.lengths.batch().div_ceil(ROWS)
+    }
+
+    /// Numbers that the backward pass gets of a unit and row.
+    fn kept(&self) -> usize {
+        let (spec, clips) = (self.spec(), self.problem.carry.clip > 0.0);
+        spec.states.len() * if clips { 2 } else { 1 } + spec.saved.len()
+    }
+
+    /// The input parts of the gates, `[N, D G H]`.
+    fn input_parts(&self, x: &CudaView<'_, f32>, w: &CudaView<'_, f32>) -> Result<CudaSlice<f32>> {
+        let (rows, inputs, width) =
+            (self.problem.lengths.rows(), self.problem.inputs, self.problem.biases(self.spec()));
+        let a = self.call.room(rows * width)?;
+        let [x, w, to] = [self.call.address(x), self.call.address(w), self.call.address(&a)];
+        self.call.product(
+            [rows, width, inputs],
+            Matrix::new(x, inputs),
+            Matrix::new(w, inputs).t(),
+            Matrix::new(to, width),
+            1,
+        )?;
+        Ok(a)
+    }
+
+    /// Fills in what both directions have in common, and launches.
+    fn launch(&self, small: u64, mut buffers: Buffers, backward: bool) -> Result<()> {
+        let (p, spec, call) = (self.problem, self.spec(), self.call);
+        let lengths = p.lengths;
+        if lengths.rows() == 0 {
+            return Ok(());
+        }
+        let groups = p.directions * p.heads * self.slices();
+        let plan = Plan::new(self.way, call.limits()?, spec, p.shape, groups, backward);
+        let layout = call.upload(&gpu::layout(lengths))?;
+        let slots = p.directions * lengths.batch();
+        let exchange = call.room(2 * slots * p.seen() * p.heads)?;
+        let states = call.room(spec.states.len() * slots * p.hidden)?;
+        let next = call.room(if spec.modulated > 0 { spec.states.len() * slots * p.hidden } else { 0 })?;
+        let arrived = call.zeros::<u32>(groups)?;
+        buffers.offsets = call.address(&layout);
+        buffers.lengths = buffers.offsets + 4 * (lengths.steps() as u64 + 1);
+        buffers.b = small;
+        buffers.r = small + 4 * p.biases(spec) as u64;
+        buffers.aux = buffers.r + 4 * p.recurrent(spec) as u64;
+        (buffers.exchange, buffers.states, buffers.next) =
+            (call.address(&exchange), call.address(&states), call.address(&next));
+        buffers.arrived = call.address(&arrived);
+        let (name, grid) = (
+            format!("{}_{:?}", if backward { "backward" } else { "forward" }, self.kind),
+            Grid { blocks: groups * plan.blocks, threads: THREADS, shared: plan.shared, cooperative: plan.resident },
+        );
+        let launch = |steps: [usize; 2], phases: [usize; 2]| {
+            let layer = [
+                p.directions,
+                p.hidden,
+                p.heads,
+                p.projection,
+                lengths.rows(),
+                lengths.batch(),
+                self.slices(),
+                plan.blocks,
+                plan.units,
+                plan.columns,
+                usize::from(plan.resident),
+                steps[0],
+                steps[1],
+                phases[0],
+                phases[1],
+                usize::from(buffers.shares != 0),
+                usize::from(self.keep),
+            ]
+            .map(|n| n as i32);
+            call.launch(Kernel("recurrent", &name), grid, &[&layer, &p.carry.clip, &buffers.all()])
+        };
+        if plan.resident {
+            return launch([0, lengths.steps()], [0, 3]);
+        }
+        // What must not begin before all blocks have ended the phase before.
+        let phases: &[[usize; 2]] = match (backward, spec.modulated > 0, p.projection > 0) {
+            (false, true, _) => &[[0, 1], [1, 2]],
+            (false, false, true) => &[[0, 2], [2, 3]],
+            (true, true, _) => &[[1, 2], [2, 3]],
+            (true, false, true) => &[[0, 1], [1, 2]],
+            (_, false, false) => &[[0, 2]],
+        };
+        (0..lengths.steps()).try_for_each(|t| phases.iter().try_for_each(|phases| launch([t, t + 1], *phases)))
+    }
+
+    fn shares(&self) -> Result<Option<CudaSlice<f32>>> {
+        let shares = &self.problem.carry.shares;
+        if shares.is_empty() { Ok(None) } else { Ok(Some(self.call.upload(shares)?)) }
+    }
+}
+
+/// The output, `[N, D H]` or `[N, D P]`, and what a backward pass needs if `keep`.
+pub fn forward(
+    call: Call<'_>,
+    (kind, way): (CellKind, Way),
+    problem: &Problem<'_>,
+    (x, weights): (&CudaView<'_, f32>, Weights<'_>),
+    keep: bool,
+) -> Result<(CudaSlice<f32>, Option<Saved>)> {
+    let (p, spec) = (problem, kind.spec());
+    let pass = Pass { call, kind, way, problem, keep };
+    let (rows, own) = (p.lengths.rows(), p.directions * p.lengths.rows());
+    let a = pass.input_parts(x, weights.w)?;
+    let y = call.room(rows * p.directions * p.output())?;
+    let room = |wanted: bool, width: usize| call.room(if wanted { own * width } else { 0 });
+    let saved = Saved {
+        kept: room(keep, pass.kept() * p.hidden)?,
+        modulated: room(spec.modulated > 0, p.hidden)?,
+        full: room(p.projection > 0, p.hidden)?,
+        before: room(keep && p.projection > 0, p.projection)?,
+        shares: pass.shares()?,
+    };
+    let buffers = Buffers {
+        a: call.address(&a),
+        y: call.address(&y),
+        kept: call.address(&saved.kept),
+        modulated: call.address(&saved.modulated),
+        full: call.address(&saved.full),
+        before: call.address(&saved.before),
+        shares: saved.shares.as_ref().map_or(0, |shares| call.address(shares)),
+        ..Buffers::default()
+    };
+    pass.launch(call.address(weights.small), buffers, false)?;
+    Ok((y, keep.then_some(saved)))
+}
+
+/// Gradients of the numbers of a layer.
+pub struct Gradients {
+    /// Of the input, if it was asked for.
+    pub x: Option<CudaSlice<f32>>,
+    /// Of the input weights.
+    pub w: CudaSlice<f32>,
+    /// Of biases, recurrent weights and further parameters, side by side.
+    pub small: CudaSlice<f32>,
+}
+
+/// Gradients, given that of the output; of the layer's input only if `wants_x`.
+pub fn backward(
+    call: Call<'_>,
+    (kind, way): (CellKind, Way),
+    problem: &Problem<'_>,
+    saved: &Saved,
+    (x, weights): (&CudaView<'_, f32>, Weights<'_>),
+    dy: &CudaView<'_, f32>,
+    wants_x: bool,
+) -> Result<Gradients> {
+    let (p, spec) = (problem, kind.spec());
+    let pass = Pass { call, kind, way, problem, keep: true };
+    let (rows, width, slots) = (p.lengths.rows(), p.biases(spec), p.directions * p.lengths.batch());
+    let da = call.room(rows * width)?;
+    let heard = p.directions * spec.rows_of_r() * p.hidden;
+    let dr = call.room(if spec.added { 0 } else { rows * heard })?;
+    let dseen = call.room(p.directions * rows * p.projection)?;
+    let daux = call.zeros::<f32>(spec.aux.len() * slots * p.hidden)?;
+    let buffers = Buffers {
+        dy: call.address(dy),
+        da: call.address(&da),
+        dr: if spec.added { 0 } else { call.address(&dr) },
+        dseen: call.address(&dseen),
+        daux: call.address(&daux),
+        kept: call.address(&saved.kept),
+        shares: saved.shares.as_ref().map_or(0, |shares| call.address(shares)),
+        ..Buffers::default()
+    };
+    let found = Found {
+        da: buffers.da,
+        dr: if spec.added { (buffers.da, width) } else { (buffers.dr, heard) },
+        dseen: buffers.dseen,
+    };
+    pass.launch(call.address(weights.small), buffers, true)?;
+
+    let dw = call.zeros::<f32>(width * p.inputs)?;
+    let (da_matrix, at_x, at_w) = (Matrix::new(found.da, width), call.address(x), call.address(weights.w));
+    call.product(
+        [width, p.inputs, rows],
+        da_matrix.t(),
+        Matrix::new(at_x, p.inputs),
+        Matrix::new(call.address(&dw), p.inputs),
+        1,
+    )?;
+    let small = call.zeros::<f32>(width + p.recurrent(spec) + p.aux(spec))?;
+    let at = call.address(&small);
+    if rows > 0 {
+        gpu::column_sums(call, [rows, width], &da, &small)?;
+        pass.recurrent_gradients(saved, &found, at + 4 * width as u64)?;
+        if !spec.aux.is_empty() {
+            let to = at + 4 * (width + p.recurrent(spec)) as u64;
+            let counts = [p.directions, spec.aux.len(), p.lengths.batch(), p.hidden].map(|n| n as i32);
+            let [directions, parameters, batch, hidden] = counts;
+            let grid = Grid::over(p.aux(spec));
+            call.launch(
+                Kernel("layers", "sum_utterances"),
+                grid,
+                &[&directions, &parameters, &batch, &hidden, &daux, &to],
+            )?;
+        }
+    }
+    let dx = if wants_x {
+        let dx = call.room(rows * p.inputs)?;
+        call.product(
+            [rows, p.inputs, width],
+            da_matrix,
+            Matrix::new(at_w, p.inputs),
+            Matrix::new(call.address(&dx), p.inputs),
+            1,
+        )?;
+        Some(dx)
+    } else {
+        None
+    };
+    Ok(Gradients { x: dx, w: dw, small })
+}
+
+/// Where the loop left its gradients.
+struct Found {
+    da: u64,
+    /// Those of what gates heard, and from one row to the next.
+    dr: (u64, usize),
+    dseen: u64,
+}
+
+impl Pass<'_> {
+    /// `dR = sum over frames of dr^T h`, by direction, gate and head, written behind `to`.
+    fn recurrent_gradients(&self, saved: &Saved, found: &Found, to: u64) -> Result<()> {
+        let (p, spec, call) = (self.problem, self.spec(), self.call);
+        let (rows, seen, head) = (p.lengths.rows(), p.seen(), p.head());
+        let gates_of_dr = found.dr.1 / (p.directions * p.hidden);
+        let heard = spec.rows_of_r();
+        let numbers = |n: usize| 4 * n as u64;
+        for direction in 0..p.directions {
+            let of_direction = to + numbers(direction * p.groups(spec) * p.hidden * seen);
+            for gate in 0..heard {
+                let (at, stride) = if gate >= spec.recurrent {
+                    (call.address(&saved.modulated) + numbers(direction * rows * p.hidden), p.hidden)
+                } else if p.projection > 0 {
+                    (call.address(&saved.before) + numbers(direction * rows * p.projection), p.projection)
+                } else {
+                    // State 0 before the step is the first of what is kept.
+                    let stride = self.kept() * p.hidden;
+                    (call.address(&saved.kept) + numbers(direction * rows * stride), stride)
+                };
+                let dr = found.dr.0 + numbers((direction * gates_of_dr + gate) * p.hidden);
+                let by_head =
+                    |at: u64, stride: usize, step: usize| Matrix { batch_stride: step, ..Matrix::new(at, stride) };
+                let result = by_head(of_direction + numbers(gate * p.hidden * seen), seen, head * seen);
+                let (dr, states) = (by_head(dr, found.dr.1, head), by_head(at, stride, seen));
+                call.product([head, seen, rows], dr.t(), states, result, p.heads)?;
+            }
+            if p.projection > 0 {
+                let full = call.address(&saved.full) + numbers(direction * rows * p.hidden);
+                let dseen = found.dseen + numbers(direction * rows * p.projection);
+                let result = Matrix::new(of_direction + numbers(heard * p.hidden * seen), seen);
+                let sides = [p.hidden, seen, rows];
+                call.product(sides, Matrix::new(full, p.hidden).t(), Matrix::new(dseen, p.projection), result, 1)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::cases::{assert_close, each};
+    use super::*;
+
+    /// The path on a GPU against the definition, for every cell and shape, launched in either way.
+    #[test]
+    fn agrees_with_the_definition() -> Result<()> {
+        let Some(device) = crate::cuda::for_tests() else { return Ok(()) };
+        let call = Call(device.as_cuda_device()?);
+        let mut failed = Ok(());
+        each(|kind, problem, numbers, y, d| {
+            for way in [Way::Best, Way::Stepwise] {
+                let run = || -> Result<(Vec<f32>, [Vec<f32>; 5])> {
+                    let small = [numbers.b.as_slice(), &numbers.r, &numbers.aux].concat();
+                    let uploaded = [call.upload(&numbers.x)?, call.upload(&numbers.w)?, call.upload(&small)?];
+                    let [x, w, small] = [&uploaded[0], &uploaded[1], &uploaded[2]].map(CudaSlice::as_view);
+                    let weights = || Weights { w: &w, small: &small };
+                    let (y, saved) = forward(call, (kind, way), problem, (&x, weights()), true)?;
+                    let Some(saved) = saved else { candle_core::bail!("nothing kept") };
+                    let (inferred, _) = forward(call, (kind, way), problem, (&x, weights()), false)?;
+                    let dy = call.upload(&numbers.dy)?;
+                    let d = backward(call, (kind, way), problem, &saved, (&x, weights()), &dy.as_view(), true)?;
+                    let host = |numbers: &CudaSlice<f32>, n: usize| -> Result<Vec<f32>> {
+                        Ok(call.0.clone_dtoh(numbers)?[..n].to_vec())
+                    };
+                    let y = host(&y, numbers.dy.len())?;
+                    assert_eq!(host(&inferred, y.len())?, y, "inference of {kind:?}");
+                    let small = host(&d.small, numbers.b.len() + numbers.r.len() + numbers.aux.len())?;
+                    let (db, rest) = small.split_at(numbers.b.len());
+                    let (dr, daux) = rest.split_at(numbers.r.len());
+                    let Some(dx) = d.x else { candle_core::bail!("dx was asked for") };
+                    let (dx, dw) = (host(&dx, numbers.x.len())?, host(&d.w, numbers.w.len())?);
+                    Ok((y, [dx, dw, db.to_vec(), dr.to_vec(), daux.to_vec()]))
+                };
+                let what = |part: &str| {
+                    format!("{part} of {kind:?}, {way:?}, {:?}, {:?}", problem.shape, problem.lengths.sorted())
+                };
+                match run() {
+                    Ok((ours, ours_d)) => {
+                        assert_close(&ours, y, &what("y"));
+                        for ((ours, truth), part) in ours_d.iter().zip(d).zip(["dx", "dw", "db", "dr", "daux"]) {
+                            assert_close(ours, truth, &what(part));
+                        }
+                    }
+                    Err(error) => failed = Err(error),
+                }
+            }
+        });
+        failed
+    }
+
+    const H100: Limits = Limits { multiprocessors: 132, shared: 58112, shared_in_all: 58368 };
+
+    fn shape(hidden: usize) -> Shape {
+        Shape { directions: 2, inputs: 40, hidden, projection: 0, heads: 1 }
+    }
+
+    #[test]
+    fn usual_layers_are_resident_and_spread_over_the_chip() {
+        for backward in [false, true] {
+            let plan = Plan::new(Way::Best, H100, CellKind::Lstm.spec(), shape(250), 2, backward);
+            assert!(plan.resident && plan.units * plan.blocks >= 250 && plan.units <= 4, "{plan:?}");
+        }
+    }
+
+    #[test]
+    fn what_does_not_fit_goes_step_by_step() {
+        let plan = Plan::new(Way::Best, H100, CellKind::Lstm.spec(), shape(4096), 2, false);
+        assert!(!plan.resident && plan.units * plan.blocks >= 4096, "{plan:?}");
+        assert!(plan.shared <= H100.shared);
+    }
+}

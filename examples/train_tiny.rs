@@ -4,7 +4,7 @@
 
 use formant::decode::DecoderConfig;
 use formant::train::{Event, Job, Observer, Recipe, train};
-use formant::{Model, Recognizer, Result, Waveform};
+use formant::{Device, Model, Recognizer, Result, Waveform};
 use std::path::{Path, PathBuf};
 
 /// Prints every fifth epoch.
@@ -26,7 +26,7 @@ fn main() -> Result<()> {
     let new = || std::env::temp_dir().join(format!("formant-tiny-{}", std::process::id()));
     let out = std::env::args_os().nth(1).map_or_else(new, PathBuf::from);
     let recipe = Recipe::read(Path::new("recipes/tiny/recipe.toml"))?;
-    let job = Job { data: vec!["data/tiny".into()], out, recipe, from: None, resume: false };
+    let job = Job { data: vec!["data/tiny".into()], out, recipe, from: None, resume: false, device: Device::Cpu };
     let summary = train(&job, &mut Watcher)?;
 
     let recognizer = Recognizer::new(Model::load(&summary.model)?, &DecoderConfig::Greedy)?;

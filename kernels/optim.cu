@@ -5,7 +5,8 @@
 // 28 bytes; 1.5 million weights are 42 MB, 13 us on an H100.
 #include "common.cuh"
 
-// A parameter's numbers: weights, gradient, moments (the second one null for SGD), average (null: none is kept).
+// A parameter's numbers: weights, gradient (null: it has none this time, and stays as it is), moments (the second one null
+// for SGD), average (null: none is kept).
 struct Parameter {
     float *w, *g, *m, *v, *average;
 };
@@ -29,9 +30,9 @@ struct Rule {
 extern "C" __global__ void squares(const Parameter* parameters, const Chunk* chunks, float* partial) {
     SHARED_MEMORY(scratch);
     const Chunk chunk = chunks[blockIdx.x];
-    const float* g = parameters[chunk.parameter].g + chunk.first;
+    const float* g = parameters[chunk.parameter].g;
     float sum = 0.0f;
-    for (int i = threadIdx.x; i < chunk.count; i += blockDim.x) sum += g[i] * g[i];
+    for (int i = threadIdx.x; g && i < chunk.count; i += blockDim.x) sum += g[chunk.first + i] * g[chunk.first + i];
     sum = block_sum(sum, scratch);
     if (threadIdx.x == 0) partial[blockIdx.x] = sum;
 }
@@ -58,6 +59,7 @@ extern "C" __global__ void adam(const Parameter* parameters, const Chunk* chunks
     const float scale = r.limit > 0.0f && length > r.limit ? r.limit / length : 1.0f;
     const Chunk chunk = chunks[blockIdx.x];
     const Parameter p = parameters[chunk.parameter];
+    if (!p.g) return;
     for (int i = chunk.first + threadIdx.x; i < chunk.first + chunk.count; i += blockDim.x) {
         const float g = p.g[i] * scale;
         const float m = p.m[i] = r.beta1 * p.m[i] + (1.0f - r.beta1) * g;
@@ -77,6 +79,7 @@ extern "C" __global__ void sgd(const Parameter* parameters, const Chunk* chunks,
     const float scale = r.limit > 0.0f && length > r.limit ? r.limit / length : 1.0f;
     const Chunk chunk = chunks[blockIdx.x];
     const Parameter p = parameters[chunk.parameter];
+    if (!p.g) return;
     for (int i = chunk.first + threadIdx.x; i < chunk.first + chunk.count; i += blockDim.x) {
         p.m[i] = r.beta1 * p.m[i] - r.rate * p.g[i] * scale;
         p.w[i] += p.m[i];

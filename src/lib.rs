@@ -54,13 +54,15 @@
 //! an [`Observer`](train::Observer) what happens. [`mod@evaluate`] measures a recogniser's phone error rate.
 //!
 //! ```
+//! use formant::Device;
 //! use formant::train::{Job, Recipe, train};
 //!
 //! # fn main() -> formant::Result<()> {
 //! # let out = tempfile::tempdir().map_err(|e| formant::Error::io("run", e))?;
 //! # let (out, data) = (out.path().join("run"), concat!(env!("CARGO_MANIFEST_DIR"), "/data/tiny"));
 //! let recipe = Recipe::default().with(&["train.epochs=1".into(), "model.layers=[{hidden=8}]".into()])?;
-//! let summary = train(&Job { data: vec![data.into()], out, recipe, from: None, resume: false }, &mut ())?;
+//! let job = Job { data: vec![data.into()], out, recipe, from: None, resume: false, device: Device::Cpu };
+//! let summary = train(&job, &mut ())?;
 //! assert!(summary.model.is_file() && summary.best.is_some());
 //! # Ok(())
 //! # }
@@ -105,6 +107,7 @@ pub mod train;
 pub mod cli;
 
 pub use audio::Waveform;
+pub use candle_core::Device;
 pub use error::{Error, Result};
 pub use model::Model;
 pub use recognize::{Recognizer, Transcript};

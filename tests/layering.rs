@@ -224,7 +224,7 @@ fn breaches_are_named() {
     let group = "//! Text.\nuse crate::{\n    error::Result,\n    decode::{LogProbs, widen as w},\n};";
     let expected = "src/ctc/op.rs:4: layer `ctc` may not import layer `decode` (`crate::decode::LogProbs`); it may \
                     import: base, op\nsrc/ctc/op.rs:4: layer `ctc` may not import layer `decode` \
-                    (`crate::decode::widen`); it may import: base, op";
+                    (`crate::decode::widen`); it may import: base, op, cuda";
     assert_eq!(complain("src/ctc/op.rs", group), expected);
     assert_eq!(complain("src/ctc/align.rs", group), "");
     for (file, source, upward) in [

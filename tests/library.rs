@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 use crate::support::{Place, TINY_RECIPE, data, tiny_model};
+use formant::Device;
 use formant::audio::{ReadOptions, Waveform};
 use formant::corpus::Manifest;
 use formant::decode::DecoderConfig;
@@ -76,7 +77,8 @@ impl Observer for Enough {
 fn a_training_run_can_be_watched_and_stopped() -> formant::Result<()> {
     let place = Place::new();
     let recipe = Recipe::read(Path::new(TINY_RECIPE))?.with(&["data.dev=train".to_owned()])?;
-    let mut job = Job { data: vec![data("tiny").into()], out: place.path("run"), recipe, from: None, resume: false };
+    let (out, device) = (place.path("run"), Device::Cpu);
+    let mut job = Job { data: vec![data("tiny").into()], out, recipe, from: None, resume: false, device };
     let summary = train(&job, &mut Enough(10, 0))?;
     assert!(summary.interrupted && summary.best.is_some());
     let error = train(&job, &mut ()).unwrap_err().to_string();

@@ -142,21 +142,27 @@ bool candle(const std::string& name, void** p) {
         for (size_t i = 0; i < n; ++i) out[i] = (x ? x : out)[strided(i, dims, info, dims)] * mul + add;
         return true;
     }
-    if (name == "fast_sum_f32") {
-        // Sums over the last of the dimensions, `per_output` numbers each.
-        const size_t n = argument<size_t>(p, 0), per_output = argument<size_t>(p, 1), dims = argument<size_t>(p, 2);
+    if (name == "fast_sum_f32" || name == "fast_sum_small_f32") {
+        // Sums over the last of the dimensions, `per_output` numbers each; counts what goes in, or, if small, what comes out.
+        const size_t each = argument<size_t>(p, 1), count = argument<size_t>(p, 0);
+        const size_t n = name == "fast_sum_f32" ? count : count * each, per_output = argument<size_t>(p, 1), dims = argument<size_t>(p, 2);
         const size_t* info = argument<const size_t*>(p, 3);
         const float* x = argument<const float*>(p, 4);
         float* out = argument<float*>(p, 5);
-        for (size_t o = 0; o < n / per_output; ++o) {
+        for (size_t o = 0; per_output && o < n / per_output; ++o) {
             float sum = 0;
             for (size_t i = 0; i < per_output; ++i) sum += x[strided(o * per_output + i, dims, info, dims)];
             out[o] = sum;
         }
         return true;
     }
-    if (name == "const_set_f32" || name == "fill_f32") {
-        return false;
+    if (name == "const_set_f32") {
+        const size_t n = argument<size_t>(p, 0), dims = argument<size_t>(p, 1);
+        const size_t* info = argument<const size_t*>(p, 2);
+        const float value = argument<float>(p, 3);
+        float* out = argument<float*>(p, 4);
+        for (size_t i = 0; i < n; ++i) out[strided(i, dims, info, dims)] = value;
+        return true;
     }
     if (name == "copy2d_f32") {
         const float* x = argument<const float*>(p, 0);

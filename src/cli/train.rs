@@ -21,10 +21,10 @@ const NAMED: usize = 10;
 pub fn run(args: &TrainArgs) -> anyhow::Result<Outcome> {
     keep_freed_memory();
     use_threads(args.threads)?;
-    device::resolve(args.device)?;
+    let device = device::resolve(args.device)?;
     let from = args.from.as_deref().map(origin).transpose()?;
     let recipe = recipe(args, from.as_ref())?;
-    let job = Job { data: args.data.clone(), out: args.out.clone(), recipe, from, resume: args.resume };
+    let job = Job { data: args.data.clone(), out: args.out.clone(), recipe, from, resume: args.resume, device };
     if args.resume && !holds_a_run(&args.out) {
         output::note(format!("{}: no run to go on with, a new one begins", output::path(&args.out)));
     }

@@ -113,3 +113,72 @@ pub fn scale(
     }
     Ok(out)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::{cpu, loss as loss_of};
+    use crate::error::Result;
+    use crate::lengths::Lengths;
+    use crate::nn::op;
+    use crate::phones::{Labels, PhoneId};
+    use crate::rng::Rng;
+    use candle_core::{Tensor, Var};
+
+    /// Losses and gradients of a batch whose lengths and labels are anything but alike, with upstream gradients.
+    #[test]
+    fn agrees_with_the_cpu() -> Result<()> {
+        let Some(device) = crate::cuda::for_tests() else { return Ok(()) };
+        let mut rng = Rng::stream(5, "ctc", 0);
+        let frames = [70, 1, 0, 33, 33, 12, 400];
+        for (classes, spread) in [(3, 1.0), (40, 4.0), (40, 40.0), (131, 2.0)] {
+            let lengths = Lengths::new(&frames);
+            let label = |rng: &mut Rng| PhoneId(1 + rng.below(classes - 1) as u16);
+            let mut labels = Vec::new();
+            for (b, &frames) in lengths.sorted().iter().enumerate() {
+                let mut own: Vec<PhoneId> = (0..frames * b / 8).map(|_| label(&mut rng)).collect();
+                while Labels::new(own.clone())?.frames_needed() > frames {
+                    own.pop();
+                }
+                labels.push(Labels::new(own)?);
+            }
+            let logits: Vec<f32> = (0..lengths.rows() * classes).map(|_| spread * rng.normal()).collect();
+            let on_gpu = Var::from_tensor(&Tensor::from_slice(&logits, (lengths.rows(), classes), &device)?)?;
+            let losses = loss_of(&on_gpu, &labels, &lengths)?;
+            let upstream: Vec<f32> = (0..frames.len()).map(|b| 1.0 + b as f32).collect();
+            let total = losses.mul(&Tensor::from_slice(&upstream, frames.len(), &device)?)?.sum_all()?;
+            let gradients = total.backward()?;
+            let Some(gradient) = gradients.get(&on_gpu) else { panic!("no gradient") };
+            let (losses, gradient) = (op::to_vec::<f32>(&losses)?, op::to_vec::<f32>(gradient)?);
+            for (b, labels) in labels.iter().enumerate() {
+                let row = |t: usize| &logits[lengths.row(t, b) * classes..][..classes];
+                let mut worst = 0.0_f32;
+                let scaled = |t: usize, g: &[f32]| {
+                    let ours = &gradient[lengths.row(t, b) * classes..][..classes];
+                    worst = ours.iter().zip(g).fold(worst, |w, (a, g)| w.max((a / upstream[b] - g).abs()));
+                };
+                let loss = cpu::loss_and_gradient(lengths.sorted()[b], row, labels, Some(scaled));
+                assert!((f64::from(losses[b]) - loss).abs() <= 1e-5 * loss.max(1.0), "{b}: {} {loss}", losses[b]);
+                assert!(worst < 1e-5, "{b}: {worst}");
+            }
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn numbers_that_are_none_spoil_their_own_utterance_only() -> Result<()> {
+        let Some(device) = crate::cuda::for_tests() else { return Ok(()) };
+        let lengths = Lengths::new(&[2, 2]);
+        let labels = [Labels::new(vec![PhoneId(1)])?, Labels::new(vec![PhoneId(1)])?];
+        // Rows: frame 0 of both, frame 1 of both; utterance 1 has a NaN in its last.
+        let logits = [0.0, 1.0, 0.5, 0.0, 1.0, 0.0, 0.0, f32::NAN];
+        let logits = Var::from_tensor(&Tensor::from_slice(&logits, (4, 2), &device)?)?;
+        let losses = loss_of(&logits, &labels, &lengths)?;
+        let gradients = losses.sum_all()?.backward()?;
+        let Some(gradient) = gradients.get(&logits) else { panic!("no gradient") };
+        let (losses, gradient) = (op::to_vec::<f32>(&losses)?, op::to_vec::<f32>(gradient)?);
+        assert!(losses[0].is_finite() && losses[1].is_nan(), "{losses:?}");
+        let finite: Vec<bool> = gradient.chunks(2).map(|row| row[0].is_finite()).collect();
+        assert_eq!(finite, [true, false, true, false]);
+        Ok(())
+    }
+}

@@ -13,6 +13,7 @@ use candle_core::cuda_backend::cudarc::nvrtc::Ptx;
 use candle_core::cuda_backend::{DeviceId, WrapErr};
 use candle_core::{CudaDevice, Result, bail};
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// A kernel: its file in `kernels/`, and its name there.
@@ -69,7 +70,7 @@ macro_rules! arguments {
     )*};
 }
 
-arguments!(i32; u32; u64; f32; [i32; N], N; [u64; N], N);
+arguments!(i32; u32; u64; f32; [i32; N], N; [u64; N], N; [f32; N], N);
 
 impl<T> Argument for CudaSlice<T> {
     fn push<'a>(&'a self, to: &mut LaunchArgs<'a>) {
@@ -236,13 +237,16 @@ fn function(device: &CudaDevice, Kernel(module, name): Kernel<'_>) -> Result<Cud
     static LOADED: Mutex<Option<Modules>> = Mutex::new(None);
     let mut loaded = LOADED.lock().unwrap_or_else(PoisonError::into_inner);
     let modules = loaded.get_or_insert_default();
-    let key = (device.id(), module);
-    if !modules.contains_key(&key) {
-        let Some((_, image)) = IMAGES.iter().find(|(name, _)| *name == module) else { bail!("no kernels {module}") };
-        let image = device.cuda_stream().context().load_module(Ptx::from_binary(image.to_vec())).w()?;
-        modules.insert(key, (image, HashMap::new()));
-    }
-    let Some((image, functions)) = modules.get_mut(&key) else { bail!("no kernels {module}") };
+    let (image, functions) = match modules.entry((device.id(), module)) {
+        Entry::Occupied(loaded) => loaded.into_mut(),
+        Entry::Vacant(place) => {
+            let Some((_, image)) = IMAGES.iter().find(|(name, _)| *name == module) else {
+                bail!("no kernels {module}")
+            };
+            let image = device.cuda_stream().context().load_module(Ptx::from_binary(image.to_vec())).w()?;
+            place.insert((image, HashMap::new()))
+        }
+    };
     if let Some(function) = functions.get(name) {
         return Ok(function.clone());
     }

@@ -297,4 +297,53 @@ mod tests {
         }
         Ok(())
     }
+
+    /// A training pass with everything that a network can have, and one for recognition, on a GPU and on the CPU.
+    #[cfg(feature = "cuda")]
+    #[test]
+    fn a_gpu_does_what_the_cpu_does() -> Result<()> {
+        let Some(device) = crate::cuda::for_tests() else { return Ok(()) };
+        let slides = LayerConfig {
+            cell: LayerCell::Recurrent(CellKind::ConvLstm),
+            hidden: 2,
+            kernel: 3,
+            ..LayerConfig::default()
+        };
+        let mut configs = vec![config(), config()];
+        configs[1].layers = vec![slides, LayerConfig { hidden: 5, dropout: 0.2, ..LayerConfig::default() }];
+        configs[1].convolutions[0].stride = [2, 1];
+        for config in configs {
+            let network = Network::new(&config, &front(), 5, 1, &Device::Cpu)?;
+            let there = network.to_device(&device)?;
+            let lengths = Lengths::new(&[19, 7, 7, 3, 1]);
+            let x: Vec<f32> = (0..lengths.rows() * 3).map(|i| (i as f32 * 0.7).sin()).collect();
+            let run = |network: &Network| -> Result<(Vec<Vec<f32>>, Vec<f32>)> {
+                let x = Tensor::from_slice(&x, (lengths.rows(), 3), &network.params().device())?;
+                let ((logits, _), guesses) =
+                    network.forward_with_guesses(&x, &lengths, Mode::Train(&mut Rng::stream(1, "dropout", 0)))?;
+                let mut total = logits.sqr()?.mean_all()?;
+                for (guess, _) in &guesses {
+                    total = (total + guess.sqr()?.mean_all()?)?;
+                }
+                let store = total.backward()?;
+                let mut found = vec![op::to_vec::<f32>(&logits)?];
+                for (name, var) in network.params().iter() {
+                    let Some(gradient) = store.get(var) else { panic!("{name} has no gradient") };
+                    found.push(op::to_vec::<f32>(gradient)?);
+                }
+                Ok((found, op::to_vec(&network.forward(&x, &lengths, Mode::Infer)?.0)?))
+            };
+            let ((ours, ours_inferred), (theirs, theirs_inferred)) = (run(&there)?, run(&network)?);
+            let names: Vec<&str> =
+                std::iter::once("logits").chain(network.params().iter().map(|(name, _)| name)).collect();
+            let close = |a: &[f32], b: &[f32], what: &str| {
+                let scale = b.iter().fold(0.1_f32, |scale, v| scale.max(v.abs()));
+                let worst = a.iter().zip(b).fold(0.0_f32, |worst, (a, b)| worst.max((a - b).abs()));
+                assert!(a.len() == b.len() && worst < 2e-5 * scale, "{what}: {worst} beside {scale}");
+            };
+            ours.iter().zip(&theirs).zip(names).for_each(|((a, b), name)| close(a, b, name));
+            close(&ours_inferred, &theirs_inferred, "inference");
+        }
+        Ok(())
+    }
 }

@@ -23,7 +23,7 @@ fn forward<T: WithDType>(x: &[T], width: usize) -> Vec<T> {
         let high = x.iter().fold(f64::NEG_INFINITY, |high, x| high.max(x.to_f64()));
         y.iter_mut().zip(x).for_each(|(y, x)| *y = T::from_f64((x.to_f64() - high).exp()));
         let sum = y.iter().fold(T::zero(), |sum, y| sum + *y);
-        y.iter_mut().for_each(|y| *y = *y / sum);
+        y.iter_mut().for_each(|y| *y /= sum);
     });
     y
 }

@@ -9,7 +9,7 @@ use crate::lengths::Lengths;
 use crate::nn::op;
 use crate::phones::{Labels, PhoneId};
 use crate::score::{Edit, align};
-use candle_core::{D, Device, Tensor};
+use candle_core::{D, Tensor};
 use candle_nn::ops::softmax;
 use rayon::prelude::*;
 
@@ -26,11 +26,11 @@ pub fn expected_errors(logits: &Tensor, labels: &[Labels], lengths: &Lengths, hy
         let nth: Vec<Labels> = lists.iter().map(|list| list.get(n).unwrap_or(&list[0]).clone()).collect();
         let missing: Vec<f32> = lists.iter().map(|list| if n < list.len() { 0.0 } else { -1e9 }).collect();
         let loss = ctc::loss(logits, &nth, lengths)?;
-        log_probs.push((Tensor::new(missing, &Device::Cpu)? - loss)?);
+        log_probs.push((Tensor::new(missing, logits.device())? - loss)?);
         errors.extend(labels.iter().zip(&nth).map(|(said, heard)| distance(said, heard)));
     }
     let shares = softmax(&Tensor::stack(&log_probs, D::Minus1)?, D::Minus1)?;
-    let errors = Tensor::from_vec(errors, (hypotheses, labels.len()), &Device::Cpu)?.t()?;
+    let errors = Tensor::from_vec(errors, (hypotheses, labels.len()), logits.device())?.t()?;
     Ok((shares * errors)?.sum(D::Minus1)?)
 }
 
@@ -55,7 +55,7 @@ fn distance(said: &Labels, heard: &Labels) -> f32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use candle_core::Var;
+    use candle_core::{Device, Var};
 
     fn labels(of: &[&[u16]]) -> Result<Vec<Labels>> {
         of.iter().map(|l| Labels::new(l.iter().map(|p| PhoneId(*p)).collect())).collect()

@@ -23,7 +23,7 @@ pub use prepare::Job;
 pub use recipe::{DataConfig, ExpectedErrors, Recipe, TrainConfig};
 pub use run::{Summary, train};
 pub use schedule::Schedule;
-pub use step::{Update, update};
+pub use step::{Learner, Update, update};
 pub use validate::{Validation, validate};
 
 use crate::corpus::LeftOut;

@@ -10,6 +10,7 @@ use crate::error::{Error, Result};
 use crate::features::CmvnAccumulator;
 use crate::model::Model;
 use crate::phones::PhoneSet;
+use candle_core::Device;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
@@ -26,6 +27,8 @@ pub struct Job {
     pub from: Option<Model>,
     /// Go on from the checkpoint in `out`, if there is one.
     pub resume: bool,
+    /// What computes.
+    pub device: Device,
 }
 
 /// A run that is ready for its next step.

@@ -8,7 +8,7 @@ use super::checkpoint::{Best, Checkpoint};
 use super::folder::{Files, open};
 use super::metrics::{EpochRecord, Log, Record, StepRecord};
 use super::prepare::{Job, Prepared, prepare};
-use super::step::{follow, update};
+use super::step::{Learner, update};
 use super::validate::validate;
 use super::{Event, Observer, Recipe};
 use crate::corpus::{Batch, Dataset, epoch, prefetch};
@@ -45,8 +45,12 @@ pub fn train(job: &Job, observer: &mut dyn Observer) -> Result<Summary> {
     let (_lock, begun) = open(&files, job.resume)?;
     let Prepared { checkpoint, phones, train, dev } = prepare(job, &files, begun, observer)?;
     let recipe = checkpoint.recipe.clone();
+    let params =
+        if job.device.is_cpu() { checkpoint.params.clone() } else { checkpoint.params.to_device(&job.device)? };
+    let network = Network::from_params(&recipe.model, params);
+    let (optimizer, average) = (checkpoint.optimizer.clone(), checkpoint.average.clone());
     let mut run = Run {
-        network: Network::from_params(&recipe.model, checkpoint.params.clone()),
+        learner: Learner::new(network, optimizer, average, recipe.train.average_decay > 0.0)?,
         log: Log::open(&files.out, checkpoint.state.log_bytes)?,
         seconds_before: checkpoint.state.seconds,
         started: Instant::now(),
@@ -72,7 +76,7 @@ struct Run<'a> {
     phones: PhoneSet,
     train: Arc<Dataset>,
     dev: Dataset,
-    network: Network,
+    learner: Learner,
     checkpoint: Checkpoint,
     log: Log,
     observer: &'a mut dyn Observer,
@@ -118,7 +122,7 @@ impl Run<'_> {
         let share = config.schedule.share(state.step, config.warmup_steps, progress, state.falls);
         let rate = config.learning_rate * share;
         let mut dropout = Rng::stream(self.recipe.seed, "dropout", state.step + state.skipped);
-        let done = update(&self.network, &mut self.checkpoint.optimizer, batch, rate, config, &mut dropout)?;
+        let done = update(&mut self.learner, batch, rate, config, &mut dropout)?;
         state.batch += 1;
         self.frames += batch.lengths.rows() * self.recipe.features.stack;
         if done.applied {
@@ -126,9 +130,6 @@ impl Run<'_> {
             state.step += 1;
             state.loss += done.loss;
             state.utterances += batch.labels.len();
-            if config.average_decay > 0.0 {
-                follow(&mut self.checkpoint.average, self.network.params(), config.average_decay, state.step)?;
-            }
         } else {
             (state.skipped, state.skipped_in_a_row) = (state.skipped + 1, state.skipped_in_a_row + 1);
             self.observer.event(&Event::Skipped { step: state.step, in_a_row: state.skipped_in_a_row });
@@ -161,8 +162,10 @@ impl Run<'_> {
     /// What follows an epoch: the measurement, the schedule, the best model, the log.
     fn measure(&mut self) -> Result<()> {
         // What is measured is what will be saved, rounded as its file rounds it.
+        self.synchronise()?;
         let mut model = self.model()?.as_stored()?;
-        let seen = validate(&model.network, &self.dev, &model.cmvn, &self.phones)?;
+        let network = if self.job.device.is_cpu() { None } else { Some(model.network.to_device(&self.job.device)?) };
+        let seen = validate(network.as_ref().unwrap_or(&model.network), &self.dev, &model.cmvn, &self.phones)?;
         let (config, dev_per) = (&self.recipe.train, seen.score.per());
         let state = &mut self.checkpoint.state;
         let best = state.best.as_ref().is_none_or(|b| dev_per < b.dev_per);
@@ -206,10 +209,10 @@ impl Run<'_> {
     /// The averaged weights if there are any, the running ones otherwise.
     fn measured_network(&self) -> Result<Network> {
         if self.checkpoint.average.is_empty() {
-            return Ok(self.network.clone());
+            return Ok(Network::from_params(&self.recipe.model, self.checkpoint.params.clone()));
         }
         let mut params = Params::default();
-        for (name, var) in self.network.params().iter() {
+        for (name, var) in self.checkpoint.params.iter() {
             params.insert_vec(name, self.checkpoint.average[name].clone(), var.dims(), &Device::Cpu)?;
         }
         Ok(Network::from_params(&self.recipe.model, params))
@@ -252,7 +255,16 @@ impl Run<'_> {
         }
     }
 
+    /// Brings the checkpoint up to date with the learner.
+    fn synchronise(&mut self) -> Result<()> {
+        self.checkpoint.params = self.learner.synchronise()?;
+        self.checkpoint.optimizer.clone_from(&self.learner.optimizer);
+        self.checkpoint.average.clone_from(&self.learner.average);
+        Ok(())
+    }
+
     fn save_checkpoint(&mut self) -> Result<()> {
+        self.synchronise()?;
         self.checkpoint.state.log_bytes = self.log.bytes();
         self.checkpoint.state.seconds = self.seconds_before + self.started.elapsed().as_secs_f64();
         self.checkpoint.save(&self.files.checkpoint())

@@ -9,10 +9,14 @@ use crate::ctc;
 use crate::error::Result;
 use crate::model::{Mode, Network};
 use crate::nn::op;
-use crate::nn::optim::{OptimizerState, gradients, norm};
+use crate::nn::optim::{Gradients, OptimizerState, gradients, norm};
+#[cfg(feature = "cuda")]
+use crate::nn::optim::{Resident, ResidentStep};
 use crate::nn::params::Params;
 use crate::rng::Rng;
-use candle_core::{Device, Tensor};
+#[cfg(feature = "cuda")]
+use candle_core::Device;
+use candle_core::Tensor;
 
 /// What an update did.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -25,16 +29,83 @@ pub struct Update {
     pub applied: bool,
 }
 
-/// Updates `network` by the mean loss of a batch; `rate` is the learning rate.
+/// What changes with every update.
+pub struct Learner {
+    /// The network.
+    pub network: Network,
+    /// The optimiser; where `resident` is something, what it remembers is there.
+    pub optimizer: OptimizerState,
+    /// The averaged weights, likewise.
+    pub average: Average,
+    /// The optimiser's memory on a GPU.
+    #[cfg(feature = "cuda")]
+    pub resident: Option<Resident>,
+}
+
+impl Learner {
+    /// The parts on `device`; `averages` says whether an average is kept.
+    pub fn new(network: Network, optimizer: OptimizerState, average: Average, averages: bool) -> Result<Self> {
+        #[cfg(not(feature = "cuda"))]
+        let _ = averages;
+        Ok(Self {
+            #[cfg(feature = "cuda")]
+            resident: match network.params().device().is_cuda() {
+                true => Some(Resident::new(network.params(), &optimizer, averages.then_some(&average))?),
+                false => None,
+            },
+            network,
+            optimizer,
+            average,
+        })
+    }
+
+    /// Brings what is on a GPU to the host: the weights, and into `optimizer` and `average` what they remember.
+    pub fn synchronise(&mut self) -> Result<Params> {
+        #[cfg(feature = "cuda")]
+        if let Some(resident) = &self.resident {
+            resident.download(&mut self.optimizer, &mut self.average)?;
+            return Ok(self.network.params().to_device(&Device::Cpu)?);
+        }
+        Ok(self.network.params().clone())
+    }
+
+    /// Changes weights by their gradients, which are scaled down to the norm that `config` allows; returns that norm
+    /// before. If it is not finite, nothing is changed.
+    fn apply(&mut self, gradients: &Gradients, rate: f32, config: &TrainConfig) -> Result<f64> {
+        let number = self.optimizer.step + 1;
+        #[cfg(feature = "cuda")]
+        if let Some(resident) = &mut self.resident {
+            let rule = (&self.optimizer.rule, number);
+            let follow = 1.0 - decay(config.average_decay, number);
+            let step = ResidentStep { rate, limit: config.clip_norm, follow };
+            resident.update(rule, self.network.params(), gradients, step)?;
+            let norm = resident.norm()?;
+            self.optimizer.step += u64::from(norm.is_finite());
+            return Ok(norm);
+        }
+        let (norm, limit) = (norm(gradients)?, f64::from(config.clip_norm));
+        if norm.is_finite() {
+            let scale = if limit > 0.0 && norm > limit { (limit / norm) as f32 } else { 1.0 };
+            self.optimizer.update(self.network.params(), gradients, rate, scale)?;
+            if config.average_decay > 0.0 {
+                follow(&mut self.average, self.network.params(), decay(config.average_decay, number))?;
+            }
+        }
+        Ok(norm)
+    }
+}
+
+/// Updates the network by the mean loss of a batch; `rate` is the learning rate.
 pub fn update(
-    network: &Network,
-    optimizer: &mut OptimizerState,
+    learner: &mut Learner,
     batch: &Batch,
     rate: f32,
     config: &TrainConfig,
     dropout: &mut Rng,
 ) -> Result<Update> {
-    let x = Tensor::from_slice(&batch.features, (batch.lengths.rows(), batch.dim), &Device::Cpu)?;
+    let network = &learner.network;
+    let shape = (batch.lengths.rows(), batch.dim);
+    let x = Tensor::from_slice(&batch.features, shape, &network.params().device())?;
     let ((logits, lengths), guesses) = network.forward_with_guesses(&x, &batch.lengths, Mode::Train(dropout))?;
     let losses = ctc::loss(&logits, &batch.labels, &lengths)?;
     let loss = op::to_vec::<f32>(&losses)?.iter().map(|l| f64::from(*l)).sum::<f64>();
@@ -57,20 +128,18 @@ pub fn update(
         }
     }
     let gradients = gradients(network.params(), &total.backward()?)?;
-    let gradient_norm = norm(&gradients)?;
-    if !gradient_norm.is_finite() {
-        return Ok(Update { loss, gradient_norm, applied: false });
-    }
-    let limit = f64::from(config.clip_norm);
-    let scale = if limit > 0.0 && gradient_norm > limit { (limit / gradient_norm) as f32 } else { 1.0 };
-    optimizer.update(network.params(), &gradients, rate, scale)?;
-    Ok(Update { loss, gradient_norm, applied: true })
+    let gradient_norm = learner.apply(&gradients, rate, config)?;
+    Ok(Update { loss, gradient_norm, applied: gradient_norm.is_finite() })
 }
 
-/// Moves the running average of the weights towards `params`. Early on it moves faster than `decay` says, so that the
-/// first weights are soon forgotten.
-pub fn follow(average: &mut Average, params: &Params, decay: f32, step: u64) -> Result<()> {
-    let decay = decay.min((1.0 + step as f32) / (10.0 + step as f32));
+/// The share of the average that stays at an update. Early on less stays than `wanted`, so that the first weights are soon
+/// forgotten.
+fn decay(wanted: f32, step: u64) -> f32 {
+    wanted.min((1.0 + step as f32) / (10.0 + step as f32))
+}
+
+/// Moves the running average of the weights towards `params`.
+fn follow(average: &mut Average, params: &Params, decay: f32) -> Result<()> {
     for (name, var) in params.iter() {
         op::with_slice(var, |values: &[f32]| match average.get_mut(name) {
             Some(own) => own.iter_mut().zip(values).for_each(|(a, v)| *a += (1.0 - decay) * (v - *a)),

@@ -10,7 +10,7 @@ use crate::model::{Mode, Network};
 use crate::nn::op;
 use crate::phones::{Folding, PhoneSet};
 use crate::score::{Report, Score};
-use candle_core::{Device, Tensor};
+use candle_core::Tensor;
 use std::ops::ControlFlow;
 
 /// Measured on a split.
@@ -34,7 +34,8 @@ pub fn validate(network: &Network, set: &Dataset, cmvn: &Cmvn, phones: &PhoneSet
     let (mut loss, mut blanks, mut frames, mut empty) = (0.0, 0, 0, 0);
     let make = |i: usize| set.batch(&batches[i], cmvn);
     let _ = prefetch(batches.len(), make, |_, batch| {
-        let x = Tensor::from_slice(&batch.features, (batch.lengths.rows(), batch.dim), &Device::Cpu)?;
+        let shape = (batch.lengths.rows(), batch.dim);
+        let x = Tensor::from_slice(&batch.features, shape, &network.params().device())?;
         let (logits, lengths) = network.forward(&x, &batch.lengths, Mode::Infer)?;
         let losses: Vec<f32> = op::to_vec(&ctc::loss(&logits, &batch.labels, &lengths)?)?;
         loss += losses.iter().map(|l| f64::from(*l)).sum::<f64>();

@@ -2,6 +2,12 @@
 //! Gradients are clipped by their common norm. All sums run in a fixed order.
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "cuda")]
+mod cuda;
+
+#[cfg(feature = "cuda")]
+pub use cuda::{Resident, Step as ResidentStep};
+
 use super::op;
 use super::params::Params;
 use super::simd::Path;

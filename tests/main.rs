@@ -8,6 +8,9 @@ mod support;
 mod bad_inputs;
 /// `formant bench`: figures for a script.
 mod bench;
+/// A program with CUDA: where there is no GPU, and where there is one, or a CPU in its place.
+#[cfg(feature = "cuda")]
+mod cuda;
 /// The recordings in `data/`: all there, all decodable, all described.
 mod data;
 /// The documentation: keys, commands and links.

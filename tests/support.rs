@@ -42,7 +42,12 @@ impl Place {
     /// The program with these words, about to be run here.
     pub fn command(&self, words: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_formant"));
-        command.args(words).current_dir(self.0.path()).env_remove("FORMANT_SIMD").stdin(Stdio::null());
+        command
+            .args(words)
+            .current_dir(self.0.path())
+            .env_remove("FORMANT_SIMD")
+            .env_remove("FORMANT_CUDA_PATH")
+            .stdin(Stdio::null());
         command
     }
 

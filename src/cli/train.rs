@@ -98,6 +98,10 @@ fn recipe(args: &TrainArgs, from: Option<&Model>) -> anyhow::Result<Recipe> {
 /// What to say when a run ends with an error. If it is the disk's, the run is not lost.
 fn failed(args: &TrainArgs, error: Error) -> anyhow::Error {
     match error {
+        Error::Tensor(reason) if reason.to_string().to_lowercase().contains("out of memory") => output::with_hint(
+            "the GPU is out of memory: a batch is too large for it",
+            "begin anew with a lower train.batch.frames (--set), or go on with --resume where there is more, or with --device cpu",
+        ),
         Error::Io { .. } if holds_a_run(&args.out) => {
             output::with_hint(error, "the last checkpoint is whole: --resume goes on from it once this is put right")
         }

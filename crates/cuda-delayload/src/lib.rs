@@ -37,8 +37,12 @@ pub enum Missing {
     Library {
         /// What people call it.
         name: &'static str,
-        /// Every file that was tried, and what the loader said.
-        tried: Vec<String>,
+        /// The names of its file, the best first.
+        files: &'static [&'static str],
+        /// Folders that were looked through beside the loader's own.
+        folders: Vec<String>,
+        /// What the loader said of files that are there and cannot be opened.
+        reasons: Vec<String>,
     },
     /// The library lacks a function.
     Symbol {
@@ -54,7 +58,13 @@ pub enum Missing {
 impl fmt::Display for Missing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Library { name, tried } => write!(f, "{name} is missing ({})", tried.join("; ")),
+            Self::Library { name, reasons, .. } if !reasons.is_empty() => {
+                write!(f, "{name} cannot be opened: {}", reasons.join("; "))
+            }
+            Self::Library { name, files, folders, .. } => {
+                write!(f, "{name} is missing: no {} in the loader's path", files.join(" or "))?;
+                folders.iter().filter(|folder| !folder.is_empty()).try_for_each(|folder| write!(f, ", {folder}"))
+            }
             Self::Symbol { library, file, symbol } => {
                 write!(f, "{library} is too old or too new: {file} has no {symbol}")
             }
@@ -102,18 +112,19 @@ impl Library {
     }
 
     fn open(&self, folders: &[String]) -> Result<(String, *mut c_void), Missing> {
-        let mut tried = Vec::new();
+        let mut reasons = Vec::new();
         for folder in folders {
             for file in self.files {
                 let path = if folder.is_empty() { (*file).to_owned() } else { format!("{folder}/{file}") };
                 match open(&path) {
                     Ok(handle) => return Ok((path, handle)),
-                    // The loader's own words begin with the name.
-                    Err(reason) => tried.push(reason),
+                    // What is not there needs no words of its own.
+                    Err(reason) if reason.ends_with("No such file or directory") && reason.starts_with(&path) => {}
+                    Err(reason) => reasons.push(reason),
                 }
             }
         }
-        Err(Missing::Library { name: self.name, tried })
+        Err(Missing::Library { name: self.name, files: self.files, folders: folders.to_vec(), reasons })
     }
 }
 
@@ -149,14 +160,22 @@ mod tests {
     static NONE: AtomicPtr<c_void> = AtomicPtr::new(std::ptr::null_mut());
 
     #[test]
-    fn a_missing_library_is_named_with_all_that_was_tried() {
+    fn a_missing_library_is_named_with_where_it_was_looked_for() {
         let library = Library { name: "cuFoo", files: &["libfoo.so.2", "libfoo.so.1"], symbols: &[] };
-        let Err(Missing::Library { name, tried }) = library.load(&["/nowhere".to_owned(), String::new()]) else {
-            panic!("it is found")
-        };
-        assert_eq!((name, tried.len()), ("cuFoo", 4));
-        assert!(tried[0].starts_with("/nowhere/libfoo.so.2: "), "{tried:?}");
-        assert!(tried[3].starts_with("libfoo.so.1: "), "{tried:?}");
+        let error = library.load(&["/nowhere".to_owned(), String::new()]).expect_err("there is none");
+        let expected = "cuFoo is missing: no libfoo.so.2 or libfoo.so.1 in the loader's path, /nowhere";
+        assert_eq!(error.to_string(), expected);
+    }
+
+    #[test]
+    fn a_library_that_is_none_is_named_with_the_loaders_reason() {
+        let folder = std::env::temp_dir().join(format!("cuda-delayload-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).expect("a folder");
+        std::fs::write(folder.join("libfoo.so.1"), "text").expect("a file");
+        let library = Library { name: "cuFoo", files: &["libfoo.so.1"], symbols: &[] };
+        let error = library.load(&[folder.display().to_string()]).expect_err("it is text").to_string();
+        std::fs::remove_dir_all(&folder).expect("it was there");
+        assert!(error.starts_with("cuFoo cannot be opened: /") && error.contains("libfoo.so.1: "), "{error}");
     }
 
     #[test]

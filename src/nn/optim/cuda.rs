@@ -22,6 +22,8 @@ pub struct Resident {
     first: Numbers,
     second: Numbers,
     average: Numbers,
+    /// Whether there was no average yet: it begins as the weights after the first update.
+    begins: bool,
     /// `[chunks, 3]`: parameter, first number, count.
     chunks: CudaSlice<i32>,
     count: usize,
@@ -41,7 +43,7 @@ pub struct Step {
 }
 
 impl Resident {
-    /// What `state` remembers, and the running average if one is kept, which begins as the weights if it is empty.
+    /// What `state` remembers, and the running average if one is kept.
     pub fn new(params: &Params, state: &OptimizerState, average: Option<&BTreeMap<String, Vec<f32>>>) -> Result<Self> {
         let device = params.device().as_cuda_device()?.clone();
         let call = Call(&device);
@@ -58,6 +60,7 @@ impl Resident {
         let weights = |params: &Params| -> Result<BTreeMap<String, Vec<f32>>> {
             params.iter().map(|(name, var)| Ok((name.to_owned(), crate::nn::op::to_vec(var)?))).collect()
         };
+        let begins = average.is_some_and(BTreeMap::is_empty);
         let average = match average {
             Some(average) if average.is_empty() => uploaded(&weights(params)?)?,
             Some(average) => uploaded(average)?,
@@ -77,6 +80,7 @@ impl Resident {
                 Optimizer::Sgd { .. } => Numbers::new(),
             },
             average,
+            begins,
             chunks: call.upload(&chunks)?,
             count,
             partial: call.zeros(count)?,
@@ -94,6 +98,7 @@ impl Resident {
         step: Step,
     ) -> Result<()> {
         let call = Call(&self.device);
+        let follow = if std::mem::take(&mut self.begins) { 1.0 } else { step.follow };
         let at = |numbers: &Numbers, name: &str| numbers.get(name).map_or(0, |numbers| call.address(numbers));
         let address = |tensor: &Tensor| gpu::with([tensor], |call, [view]| Ok(call.address(&view)));
         let mut table: Vec<u64> = Vec::new();
@@ -110,9 +115,9 @@ impl Resident {
                 let corrected = |beta: f32| (1.0 - f64::from(beta).powf(number as f64)) as f32;
                 let (rate, root) = (step.rate / corrected(beta1), corrected(beta2).sqrt().recip());
                 let shrink = 1.0 - step.rate * weight_decay;
-                ("adam", [rate, root, shrink, step.limit, beta1, beta2, epsilon, step.follow])
+                ("adam", [rate, root, shrink, step.limit, beta1, beta2, epsilon, follow])
             }
-            Optimizer::Sgd { momentum } => ("sgd", [step.rate, 1.0, 1.0, step.limit, momentum, 0.0, 0.0, step.follow]),
+            Optimizer::Sgd { momentum } => ("sgd", [step.rate, 1.0, 1.0, step.limit, momentum, 0.0, 0.0, follow]),
         };
         let blocks = self.count as i32;
         let arguments: [&dyn Argument; 6] = [&table, &self.chunks, &blocks, &self.partial, &numbers, &self.norm];

@@ -42,7 +42,7 @@ const LAYERS: &[Layer] = &[
     // Edit distance and error rates.
     Layer { name: "score", modules: &["score"], may_import: &["base"] },
     // Parts put together, and their file.
-    Layer { name: "model", modules: &["model"], may_import: &["base", "features", "op", "nn"] },
+    Layer { name: "model", modules: &["model"], may_import: &["base", "features", "op", "cuda", "nn"] },
     // The pipeline, for one recording or a batch of a corpus.
     Layer {
         name: "recognize",
@@ -223,7 +223,7 @@ fn breaches_are_named() {
     let complain = |file: &str, source: &str| upward_imports(file, source, &reexports(&tokens(root))).join("\n");
     let group = "//! Text.\nuse crate::{\n    error::Result,\n    decode::{LogProbs, widen as w},\n};";
     let expected = "src/ctc/op.rs:4: layer `ctc` may not import layer `decode` (`crate::decode::LogProbs`); it may \
-                    import: base, op\nsrc/ctc/op.rs:4: layer `ctc` may not import layer `decode` \
+                    import: base, op, cuda\nsrc/ctc/op.rs:4: layer `ctc` may not import layer `decode` \
                     (`crate::decode::widen`); it may import: base, op, cuda";
     assert_eq!(complain("src/ctc/op.rs", group), expected);
     assert_eq!(complain("src/ctc/align.rs", group), "");

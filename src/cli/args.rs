@@ -290,6 +290,9 @@ pub struct BenchArgs {
     /// Fewer runs: less exact, done in seconds
     #[arg(long)]
     pub quick: bool,
+    /// What computes the network and the loss: auto, cpu, cuda or cuda:N
+    #[arg(long, value_name = "DEVICE", default_value = "auto")]
+    pub device: DeviceChoice,
     /// Threads.
     #[command(flatten)]
     pub threads: ThreadArgs,

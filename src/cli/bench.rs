@@ -3,17 +3,19 @@
 
 use super::args::{BenchArgs, BenchPart};
 use super::output::{self, Progress};
-use super::{Outcome, use_threads};
+use super::{Outcome, device, use_threads};
+use crate::corpus::Batch;
 use crate::ctc;
 use crate::features::{FeatureExtractor, FrontEnd};
 use crate::lengths::Lengths;
 use crate::model::{Mode, ModelConfig, Network, Precision};
 use crate::nn::memory::keep_freed_memory;
-use crate::nn::optim::{self, Optimizer, OptimizerState};
+use crate::nn::optim::{Optimizer, OptimizerState};
 use crate::nn::product::{View, product};
 use crate::nn::simd::Path as SimdPath;
 use crate::phones::{Labels, PhoneId};
 use crate::rng::Rng;
+use crate::train::{Learner, TrainConfig, update};
 use candle_core::{Device, Tensor, Var};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use std::time::Instant;
@@ -39,51 +41,56 @@ const USUAL: [BenchPart; 7] = [
 pub fn run(args: &BenchArgs) -> anyhow::Result<Outcome> {
     keep_freed_memory();
     use_threads(args.threads)?;
+    let device = device::resolve(args.device)?;
     let threads = rayon::current_num_threads();
-    output::note(header(threads));
+    output::note(header(threads, &device));
     let runs = if args.quick { 3 } else { 11 };
     let print = |figure: &Figure| {
-        if args.json { output::json(&Record(figure, threads)) } else { output::line(figure.text()) }
+        if args.json { output::json(&Record(figure, threads, &device)) } else { output::line(figure.text()) }
     };
     let parts = if args.parts.is_empty() { &USUAL } else { args.parts.as_slice() };
-    for job in parts.iter().flat_map(|part| jobs(*part, runs)) {
+    for job in parts.iter().flat_map(|part| jobs(*part, runs, &device)) {
         let waiting = Progress::waiting("measuring");
         let figure = job()?;
         drop(waiting);
         print(&figure)?;
     }
     if parts.contains(&BenchPart::Scaling) {
-        scaling(runs, print)?;
+        scaling(runs, &device, print)?;
     }
     Ok(Outcome::Done)
 }
 
-type Job = Box<dyn Fn() -> anyhow::Result<Figure>>;
+type Job<'a> = Box<dyn Fn() -> anyhow::Result<Figure> + 'a>;
 
 /// What a part measures, figure by figure.
-fn jobs(part: BenchPart, runs: usize) -> Vec<Job> {
+fn jobs(part: BenchPart, runs: usize, device: &Device) -> Vec<Job<'_>> {
     // From 100 to 300 frames.
     let unequal = || (0..16).map(|b| 100 + b * 200 / 15).collect::<Vec<_>>();
     match part {
         BenchPart::Product => vec![Box::new(move || dense_product(runs))],
-        BenchPart::Train => vec![Box::new(move || train(&[300; 16], runs))],
-        BenchPart::TrainUnequal => vec![Box::new(move || train(&unequal(), runs))],
-        BenchPart::TrainOne => vec![Box::new(move || train(&[300], runs))],
-        BenchPart::Infer => [Precision::F32, Precision::Int8].map(|p| Box::new(move || infer(p, runs)) as Job).into(),
+        BenchPart::Train => vec![Box::new(move || train(&[300; 16], runs, device))],
+        BenchPart::TrainUnequal => vec![Box::new(move || train(&unequal(), runs, device))],
+        BenchPart::TrainOne => vec![Box::new(move || train(&[300], runs, device))],
+        BenchPart::Infer => {
+            // Narrow precision is for the CPU.
+            let precisions = if device.is_cpu() { &[Precision::F32, Precision::Int8][..] } else { &[Precision::F32] };
+            precisions.iter().map(|p| Box::new(move || infer(*p, runs, device)) as Job<'_>).collect()
+        }
         BenchPart::Fbank => vec![Box::new(move || fbank(runs))],
-        BenchPart::Ctc => CTC_SHAPES.map(|shape| Box::new(move || ctc_loss(shape, runs)) as Job).into(),
+        BenchPart::Ctc => CTC_SHAPES.map(|shape| Box::new(move || ctc_loss(shape, runs, device)) as Job<'_>).into(),
         BenchPart::Scaling => Vec::new(),
     }
 }
 
 /// Training steps of ever longer utterances, and of ever more of them.
-fn scaling(runs: usize, print: impl Fn(&Figure) -> anyhow::Result<()>) -> anyhow::Result<()> {
+fn scaling(runs: usize, device: &Device, print: impl Fn(&Figure) -> anyhow::Result<()>) -> anyhow::Result<()> {
     let lengths = [100, 200, 400, 800, 1600, 3200].map(|frames| (frames, vec![frames; 4]));
     let batches = [1, 2, 4, 8, 16, 32, 64].map(|batch| (batch, vec![100; batch]));
     for (over, cases) in [("T", lengths.as_slice()), ("B", batches.as_slice())] {
         let mut points = Vec::new();
         for (size, case) in cases {
-            let figure = train(case, runs.min(5))?;
+            let figure = train(case, runs.min(5), device)?;
             print(&figure)?;
             points.push(((*size as f64).ln(), figure.seconds.ln()));
         }
@@ -104,13 +111,14 @@ fn slope(points: &[(f64, f64)]) -> f64 {
 }
 
 /// The machine, in a line.
-fn header(threads: usize) -> String {
+fn header(threads: usize, device: &Device) -> String {
     let cpu = std::fs::read_to_string("/proc/cpuinfo").ok().and_then(|text| cpu_model(&text).map(str::to_owned));
     let cpu = cpu.unwrap_or_else(|| std::env::consts::ARCH.to_owned());
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
     let (version, simd) = (env!("CARGO_PKG_VERSION"), SimdPath::current().name());
     let build = if cfg!(debug_assertions) { ", unoptimised build" } else { "" };
-    format!("version {version}{build}, {cpu}, {processors} processors, {threads} threads, {simd}")
+    let device = if device.is_cpu() { String::new() } else { format!(", {}", device::name(device)) };
+    format!("version {version}{build}, {cpu}, {processors} processors, {threads} threads, {simd}{device}")
 }
 
 fn cpu_model(cpuinfo: &str) -> Option<&str> {
@@ -130,11 +138,11 @@ struct Figure {
 }
 
 /// A figure as a line of JSON, its name first.
-struct Record<'a>(&'a Figure, usize);
+struct Record<'a>(&'a Figure, usize, &'a Device);
 
 impl Serialize for Record<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Self(figure, threads) = self;
+        let Self(figure, threads, device) = self;
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("figure", figure.name)?;
         for (name, size) in &figure.shape {
@@ -145,6 +153,9 @@ impl Serialize for Record<'_> {
         map.serialize_entry("seconds", &figure.seconds)?;
         map.serialize_entry("runs", &figure.runs)?;
         map.serialize_entry("threads", threads)?;
+        if !device.is_cpu() {
+            map.serialize_entry("device", &device::name(device))?;
+        }
         map.end()
     }
 }
@@ -191,25 +202,26 @@ fn labels(count: usize, each: usize, classes: usize) -> crate::Result<Vec<Labels
 
 /// The network of the figures: 3 layers, 250 units in each direction, over 41 mel bins and their first and second
 /// differences.
-fn network() -> crate::Result<(Network, usize)> {
+fn network(device: &Device) -> crate::Result<(Network, usize)> {
     let front = FrontEnd { bins: 41, deltas: 2, ..FrontEnd::default() };
-    Ok((Network::new(&ModelConfig::default(), &front, CLASSES, 1, &Device::Cpu)?, front.dim()))
+    Ok((Network::new(&ModelConfig::default(), &front, CLASSES, 1, device)?, front.dim()))
 }
 
 /// A step of training, clipping and Adam included, of utterances of so many frames.
-fn train(frames: &[usize], runs: usize) -> anyhow::Result<Figure> {
-    let (network, inputs) = network()?;
+fn train(frames: &[usize], runs: usize, device: &Device) -> anyhow::Result<Figure> {
+    let (network, inputs) = network(device)?;
     let lengths = Lengths::new(frames);
-    let x = Tensor::from_vec(noise(lengths.rows() * inputs, "features"), (lengths.rows(), inputs), &Device::Cpu)?;
     let (batch, shortest) = (frames.len(), frames.iter().copied().min().unwrap_or(0));
     let labels = labels(batch, (shortest / 7).min(38), CLASSES)?;
-    let mut optimizer = OptimizerState::new(Optimizer::default());
+    let features = noise(lengths.rows() * inputs, "features");
+    let work = Batch { features, dim: inputs, lengths, labels, indices: (0..batch).collect() };
+    let lengths = &work.lengths;
+    let mut learner = Learner::new(network, OptimizerState::new(Optimizer::default()), Default::default(), false)?;
+    let config = TrainConfig::default();
     let seconds = median(runs, || {
-        let (logits, lengths) = network.forward(&x, &lengths, Mode::Train(&mut Rng::stream(1, "dropout", 0)))?;
-        let store = ctc::loss(&logits, &labels, &lengths)?.mean_all()?.backward()?;
-        let gradients = optim::gradients(network.params(), &store)?;
-        let scale = (5.0 / optim::norm(&gradients)?).min(1.0) as f32;
-        Ok(optimizer.update(network.params(), &gradients, 1e-3, scale)?)
+        update(&mut learner, &work, 1e-3, &config, &mut Rng::stream(1, "dropout", 0))?;
+        learner.finished()?;
+        Ok(())
     })?;
     let mut shape = vec![("layers", 3), ("hidden", 250), ("batch", batch), ("frames", lengths.steps())];
     if shortest < lengths.steps() {
@@ -232,28 +244,28 @@ fn dense_product(runs: usize) -> anyhow::Result<Figure> {
     Ok(Figure { name: "product_gflop_per_s", shape, value, unit: "GFLOP/s", seconds, runs })
 }
 
-fn infer(precision: Precision, runs: usize) -> anyhow::Result<Figure> {
+fn infer(precision: Precision, runs: usize, device: &Device) -> anyhow::Result<Figure> {
     let frames = 1000;
-    let (network, inputs) = network()?;
+    let (network, inputs) = network(device)?;
     let network = network.prepared(inputs, precision)?;
     let lengths = Lengths::new(&[frames]);
-    let x = Tensor::from_vec(noise(frames * inputs, "features"), (frames, inputs), &Device::Cpu)?;
+    let x = Tensor::from_vec(noise(frames * inputs, "features"), (frames, inputs), device)?;
     let seconds = median(runs, || {
         network.forward(&x, &lengths, Mode::Infer)?;
-        Ok(())
+        Ok(device.synchronize()?)
     })?;
     let bits = if precision == Precision::Int8 { 8 } else { 32 };
     let shape = vec![("layers", 3), ("hidden", 250), ("batch", 1), ("frames", frames), ("weight_bits", bits)];
     Ok(Figure { name: "infer_frames_per_s", shape, value: frames as f64 / seconds, unit: "frames/s", seconds, runs })
 }
 
-fn ctc_loss([t, b, c, l]: [usize; 4], runs: usize) -> anyhow::Result<Figure> {
+fn ctc_loss([t, b, c, l]: [usize; 4], runs: usize, device: &Device) -> anyhow::Result<Figure> {
     let lengths = Lengths::new(&vec![t; b]);
-    let logits = Var::from_tensor(&Tensor::from_vec(noise(t * b * c, "logits"), (t * b, c), &Device::Cpu)?)?;
+    let logits = Var::from_tensor(&Tensor::from_vec(noise(t * b * c, "logits"), (t * b, c), device)?)?;
     let labels = labels(b, l, c)?;
     let seconds = median(runs, || {
         ctc::loss(&logits, &labels, &lengths)?.sum_all()?.backward()?;
-        Ok(())
+        Ok(device.synchronize()?)
     })?;
     let shape = vec![("T", t), ("B", b), ("C", c), ("L", l)];
     Ok(Figure { name: "ctc_loss_fwd_bwd", shape, value: seconds, unit: "s", seconds, runs })
@@ -282,7 +294,7 @@ mod tests {
         let figure = Figure { name: "ctc_loss_fwd_bwd", shape, value: 0.25, unit: "s", seconds: 0.25, runs: 5 };
         let rest = r#""value":0.25,"unit":"s","seconds":0.25,"runs":5,"threads":4}"#;
         let expected = format!(r#"{{"figure":"ctc_loss_fwd_bwd","T":3,"B":2,{rest}"#);
-        assert_eq!(serde_json::to_string(&Record(&figure, 4))?, expected);
+        assert_eq!(serde_json::to_string(&Record(&figure, 4, &Device::Cpu))?, expected);
         assert_eq!(figure.text(), "ctc_loss_fwd_bwd            0.25 s         T=3 B=2");
         Ok(())
     }

@@ -4,7 +4,7 @@
 
 use super::options::DeviceChoice;
 use super::output;
-use candle_core::Device;
+use candle_core::{Device, DeviceLocation};
 
 /// The device for a choice.
 pub fn resolve(choice: DeviceChoice) -> anyhow::Result<Device> {
@@ -17,6 +17,17 @@ pub fn resolve(choice: DeviceChoice) -> anyhow::Result<Device> {
                 "leave --device out to compute on the CPU; `formant doctor` says more",
             )
         }),
+    }
+}
+
+/// What people call a device.
+pub fn name(device: &Device) -> String {
+    match device.location() {
+        DeviceLocation::Cuda { gpu_id } => gpus()
+            .ok()
+            .and_then(|gpus| gpus.into_iter().nth(gpu_id))
+            .map_or_else(|| format!("cuda:{gpu_id}"), |gpu| gpu.description),
+        _ => "cpu".to_owned(),
     }
 }
 

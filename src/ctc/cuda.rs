@@ -24,8 +24,8 @@ pub fn loss(
     wants_gradient: bool,
 ) -> Result<(CudaSlice<f32>, Option<CudaSlice<f32>>)> {
     let (rows, batch) = (lengths.rows(), lengths.batch());
-    let loss = call.zeros(batch)?;
-    let gradient = if wants_gradient { Some(call.zeros(rows * classes)?) } else { None };
+    let loss = call.room(batch)?;
+    let gradient = if wants_gradient { Some(call.room(rows * classes)?) } else { None };
     if batch == 0 {
         return Ok((loss, gradient));
     }

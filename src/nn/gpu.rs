@@ -157,11 +157,11 @@ pub fn linear([x, w, b]: [(&CudaStorage, &Layout); 3]) -> Output {
 }
 
 /// The gradients of x, if somebody asks for it, w and b.
-pub fn linear_backward(x: &Tensor, w: &Tensor, dy: &Tensor) -> Result<[Option<Tensor>; 3]> {
+pub fn linear_backward(x: &Tensor, w: &Tensor, dy: &Tensor) -> Result<(Option<Tensor>, Tensor, Tensor)> {
     let ((rows, inputs), outputs, asked) = (x.dims2()?, w.dim(0)?, x.track_op());
     with([x, w, dy], |call, [x, w, dy]| {
         let [at_x, at_w, at_dy] = [&x, &w, &dy].map(|view| call.address(view));
-        let (dw, db) = (call.zeros(outputs * inputs)?, call.zeros(outputs)?);
+        let (dw, db) = (call.room(outputs * inputs)?, call.room(outputs)?);
         let dy_matrix = Matrix::new(at_dy, outputs);
         let x_matrix = Matrix::new(at_x, inputs);
         call.product([outputs, inputs, rows], dy_matrix.t(), x_matrix, Matrix::new(call.address(&dw), inputs), 1)?;
@@ -174,7 +174,7 @@ pub fn linear_backward(x: &Tensor, w: &Tensor, dy: &Tensor) -> Result<[Option<Te
         } else {
             None
         };
-        Ok([dx, Some(tensor(call, dw, (outputs, inputs))), Some(tensor(call, db, outputs))])
+        Ok((dx, tensor(call, dw, (outputs, inputs)), tensor(call, db, outputs)))
     })
 }
 
@@ -193,7 +193,7 @@ pub fn layer_norm_backward(x: &Tensor, w: &Tensor, dy: &Tensor) -> Result<[Tenso
     with([x, w, dy], |call, [x, w, dy]| {
         let (dx, dw_rows) = (call.room(rows * width)?, call.room(rows * width)?);
         by_row(call, "layer_norm_backward", [rows, width], &[&x, &w, &dy, &dx, &dw_rows])?;
-        let (dw, db) = (call.zeros(width)?, call.zeros(width)?);
+        let (dw, db) = (call.room(width)?, call.room(width)?);
         column_sums(call, [rows, width], &dw_rows, &dw)?;
         column_sums(call, [rows, width], &dy, &db)?;
         Ok([tensor(call, dx, (rows, width)), tensor(call, dw, width), tensor(call, db, width)])

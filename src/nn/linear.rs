@@ -5,7 +5,7 @@
 use super::gpu;
 use super::product::{Element, View, add_product, product};
 use super::sums::column_sums;
-use super::{op, panels};
+use super::{collect, op, panels};
 #[cfg(feature = "cuda")]
 use candle_core::CudaStorage;
 use candle_core::{CpuStorage, CustomOp3, DType, Layout, Result, Shape, Tensor, WithDType, bail};
@@ -41,7 +41,12 @@ pub fn backward<T: Element + WithDType>(
     (wants_x.then(|| product(dy_view, w)), product(dy_view.t(), x), column_sums(dy, outputs))
 }
 
-fn gradients<T: Element + WithDType>(x: &Tensor, w: &Tensor, b: &Tensor, dy: &Tensor) -> Result<[Option<Tensor>; 3]> {
+fn gradients<T: Element + WithDType>(
+    x: &Tensor,
+    w: &Tensor,
+    b: &Tensor,
+    dy: &Tensor,
+) -> Result<(Option<Tensor>, Tensor, Tensor)> {
     let (outputs, inputs) = w.dims2()?;
     // Nobody asks for the gradient of the features.
     let asked = x.track_op();
@@ -49,7 +54,7 @@ fn gradients<T: Element + WithDType>(x: &Tensor, w: &Tensor, b: &Tensor, dy: &Te
         backward(x, w, dy, (inputs, outputs), asked)
     })?;
     let dx = dx.map(|dx| op::from_vec(dx, x.shape())).transpose()?;
-    Ok([dx, Some(op::from_vec(dw, w.shape())?), Some(op::from_vec(db, b.shape())?)])
+    Ok((dx, op::from_vec(dw, w.shape())?, op::from_vec(db, b.shape())?))
 }
 
 /// Rows, inputs and outputs.
@@ -112,14 +117,14 @@ impl CustomOp3 for Linear {
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
         #[cfg(feature = "cuda")]
         if x.device().is_cuda() {
-            let [dx, dw, db] = gpu::linear_backward(x, w, &dy.contiguous()?)?;
-            return Ok((dx, dw, db));
+            let (dx, dw, db) = gpu::linear_backward(x, w, &dy.contiguous()?)?;
+            return Ok((dx, collect::offer(w, dw)?, collect::offer(b, db)?));
         }
-        let [dx, dw, db] = match x.dtype() {
+        let (dx, dw, db) = match x.dtype() {
             DType::F64 => gradients::<f64>(x, w, b, dy)?,
             _ => gradients::<f32>(x, w, b, dy)?,
         };
-        Ok((dx, dw, db))
+        Ok((dx, collect::offer(w, dw)?, collect::offer(b, db)?))
     }
 }
 

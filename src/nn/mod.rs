@@ -3,6 +3,7 @@
 //! Tensors are packed, `[N, F]`: see [`crate::lengths`].
 
 pub mod banded;
+pub mod collect;
 pub mod dropout;
 #[cfg(feature = "cuda")]
 pub mod gpu;

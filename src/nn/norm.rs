@@ -3,8 +3,8 @@
 
 #[cfg(feature = "cuda")]
 use super::gpu;
-use super::op;
 use super::sums::column_sums;
+use super::{collect, op};
 #[cfg(feature = "cuda")]
 use candle_core::CudaStorage;
 use candle_core::{CpuStorage, CustomOp3, DType, Layout, Result, Shape, Tensor, WithDType, bail};
@@ -134,13 +134,13 @@ impl CustomOp3 for LayerNorm {
         #[cfg(feature = "cuda")]
         if x.device().is_cuda() {
             let [dx, dw, db] = gpu::layer_norm_backward(x, w, &dy)?;
-            return Ok((Some(dx), Some(dw), Some(db)));
+            return Ok((Some(dx), collect::offer(w, dw)?, collect::offer(b, db)?));
         }
         let [dx, dw, db] = match x.dtype() {
             DType::F64 => typed::<f64>(x, w, b, &dy)?,
             _ => typed::<f32>(x, w, b, &dy)?,
         };
-        Ok((Some(dx), Some(dw), Some(db)))
+        Ok((Some(dx), collect::offer(w, dw)?, collect::offer(b, db)?))
     }
 }
 

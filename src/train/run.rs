@@ -122,15 +122,51 @@ impl Run<'_> {
         let share = config.schedule.share(state.step, config.warmup_steps, progress, state.falls);
         let rate = config.learning_rate * share;
         let mut dropout = Rng::stream(self.recipe.seed, "dropout", state.step + state.skipped);
-        let done = update(&mut self.learner, batch, rate, config, &mut dropout)?;
+        update(&mut self.learner, batch, rate, config, &mut dropout)?;
         state.batch += 1;
+        state.step += 1;
         self.frames += batch.lengths.rows() * self.recipe.features.stack;
-        if done.applied {
-            state.skipped_in_a_row = 0;
-            state.step += 1;
-            state.loss += done.loss;
-            state.utterances += batch.labels.len();
-        } else {
+        // A GPU is asked now and then only: it would have to wait for the next batch.
+        let (step, at_checkpoint) = (state.step, state.step.is_multiple_of(config.checkpoint_steps));
+        let mut gradient_norm = None;
+        if self.job.device.is_cpu() || step.is_multiple_of(LOG_STEPS) || at_checkpoint {
+            gradient_norm = self.account()?;
+        }
+        let state = &self.checkpoint.state;
+        let record = StepRecord {
+            epoch: state.epoch + 1,
+            batch: state.batch,
+            batches,
+            step: state.step,
+            loss: state.loss / state.utterances.max(1) as f64,
+            gradient_norm: gradient_norm.unwrap_or(f64::NAN),
+            learning_rate: rate,
+            frames_per_second: self.frames as f64 / self.started.elapsed().as_secs_f64().max(1e-9),
+        };
+        if gradient_norm.is_some() && record.step.is_multiple_of(LOG_STEPS) {
+            self.log.write(&Record::Step(record.clone()), wall_seconds())?;
+        }
+        if gradient_norm.is_some() && at_checkpoint {
+            self.save_checkpoint()?;
+        }
+        self.observer.event(&Event::Step(&record));
+        Ok(if self.observer.stop() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+    }
+
+    /// Takes what the updates did into the books; returns the norm of the last one's gradient, if it was applied.
+    fn account(&mut self) -> Result<Option<f64>> {
+        let mut norm = None;
+        for done in self.learner.finished()? {
+            let state = &mut self.checkpoint.state;
+            norm = done.applied.then_some(done.gradient_norm);
+            if done.applied {
+                state.skipped_in_a_row = 0;
+                state.loss += done.loss;
+                state.utterances += done.utterances;
+                continue;
+            }
+            // It was counted as a step when it began.
+            state.step -= 1;
             (state.skipped, state.skipped_in_a_row) = (state.skipped + 1, state.skipped_in_a_row + 1);
             self.observer.event(&Event::Skipped { step: state.step, in_a_row: state.skipped_in_a_row });
             if state.skipped_in_a_row >= MOST_SKIPPED {
@@ -139,24 +175,7 @@ impl Run<'_> {
                 )));
             }
         }
-        let record = StepRecord {
-            epoch: state.epoch + 1,
-            batch: state.batch,
-            batches,
-            step: state.step,
-            loss: state.loss / state.utterances.max(1) as f64,
-            gradient_norm: done.gradient_norm,
-            learning_rate: rate,
-            frames_per_second: self.frames as f64 / self.started.elapsed().as_secs_f64().max(1e-9),
-        };
-        if done.applied && record.step.is_multiple_of(LOG_STEPS) {
-            self.log.write(&Record::Step(record.clone()), wall_seconds())?;
-        }
-        if done.applied && record.step.is_multiple_of(config.checkpoint_steps) {
-            self.save_checkpoint()?;
-        }
-        self.observer.event(&Event::Step(&record));
-        Ok(if self.observer.stop() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+        Ok(norm)
     }
 
     /// What follows an epoch: the measurement, the schedule, the best model, the log.
@@ -257,6 +276,7 @@ impl Run<'_> {
 
     /// Brings the checkpoint up to date with the learner.
     fn synchronise(&mut self) -> Result<()> {
+        self.account()?;
         self.checkpoint.params = self.learner.synchronise()?;
         self.checkpoint.optimizer.clone_from(&self.learner.optimizer);
         self.checkpoint.average.clone_from(&self.learner.average);

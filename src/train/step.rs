@@ -8,10 +8,11 @@ use crate::corpus::Batch;
 use crate::ctc;
 use crate::error::Result;
 use crate::model::{Mode, Network};
+use crate::nn::collect::Collector;
 use crate::nn::op;
-use crate::nn::optim::{Gradients, OptimizerState, gradients, norm};
+use crate::nn::optim::{Gradients, OptimizerState, norm};
 #[cfg(feature = "cuda")]
-use crate::nn::optim::{Resident, ResidentStep};
+use crate::nn::optim::{Norm, Resident, ResidentStep};
 use crate::nn::params::Params;
 use crate::rng::Rng;
 #[cfg(feature = "cuda")]
@@ -21,7 +22,9 @@ use candle_core::Tensor;
 /// What an update did.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Update {
-    /// Sum of the utterances' losses.
+    /// Utterances of the batch.
+    pub utterances: usize,
+    /// Sum of their losses.
     pub loss: f64,
     /// Norm of the gradient before clipping.
     pub gradient_norm: f64,
@@ -39,7 +42,19 @@ pub struct Learner {
     pub average: Average,
     /// The optimiser's memory on a GPU.
     #[cfg(feature = "cuda")]
-    pub resident: Option<Resident>,
+    resident: Option<Resident>,
+    /// Updates that nobody has asked for yet.
+    done: Vec<Done>,
+}
+
+/// An update, or where to read on a GPU what it did.
+enum Done {
+    Known(Update),
+    #[cfg(feature = "cuda")]
+    OnGpu {
+        losses: Tensor,
+        norm: Norm,
+    },
 }
 
 impl Learner {
@@ -56,7 +71,22 @@ impl Learner {
             network,
             optimizer,
             average,
+            done: Vec::new(),
         })
+    }
+
+    /// What the updates did since the last call, in order. Waits for a GPU to have ended them.
+    pub fn finished(&mut self) -> Result<Vec<Update>> {
+        let read = |done: Done| match done {
+            Done::Known(update) => Ok(update),
+            #[cfg(feature = "cuda")]
+            Done::OnGpu { losses, norm } => {
+                let (losses, gradient_norm) = (op::to_vec::<f32>(&losses)?, norm.read()?);
+                let loss = losses.iter().map(|l| f64::from(*l)).sum();
+                Ok(Update { utterances: losses.len(), loss, gradient_norm, applied: gradient_norm.is_finite() })
+            }
+        };
+        self.done.drain(..).map(read).collect()
     }
 
     /// Brings what is on a GPU to the host: the weights, and into `optimizer` and `average` what they remember.
@@ -69,20 +99,21 @@ impl Learner {
         Ok(self.network.params().clone())
     }
 
-    /// Changes weights by their gradients, which are scaled down to the norm that `config` allows; returns that norm
-    /// before. If it is not finite, nothing is changed.
-    fn apply(&mut self, gradients: &Gradients, rate: f32, config: &TrainConfig) -> Result<f64> {
+    /// Changes weights by their gradients, which are scaled down to the norm that `config` allows. If their norm is not
+    /// finite, nothing is changed.
+    fn apply(&mut self, losses: &Tensor, gradients: &Gradients, rate: f32, config: &TrainConfig) -> Result<()> {
         let number = self.optimizer.step + 1;
         #[cfg(feature = "cuda")]
         if let Some(resident) = &mut self.resident {
             let rule = (&self.optimizer.rule, number);
             let follow = 1.0 - decay(config.average_decay, number);
             let step = ResidentStep { rate, limit: config.clip_norm, follow };
-            resident.update(rule, self.network.params(), gradients, step)?;
-            let norm = resident.norm()?;
-            self.optimizer.step += u64::from(norm.is_finite());
-            return Ok(norm);
+            let norm = resident.update(rule, self.network.params(), gradients, step)?;
+            self.done.push(Done::OnGpu { losses: losses.detach(), norm });
+            self.optimizer.step = number;
+            return Ok(());
         }
+        let loss = sum(losses)?;
         let (norm, limit) = (norm(gradients)?, f64::from(config.clip_norm));
         if norm.is_finite() {
             let scale = if limit > 0.0 && norm > limit { (limit / norm) as f32 } else { 1.0 };
@@ -91,26 +122,31 @@ impl Learner {
                 follow(&mut self.average, self.network.params(), decay(config.average_decay, number))?;
             }
         }
-        Ok(norm)
+        let (utterances, applied) = (losses.elem_count(), norm.is_finite());
+        self.done.push(Done::Known(Update { utterances, loss, gradient_norm: norm, applied }));
+        Ok(())
     }
 }
 
-/// Updates the network by the mean loss of a batch; `rate` is the learning rate.
-pub fn update(
-    learner: &mut Learner,
-    batch: &Batch,
-    rate: f32,
-    config: &TrainConfig,
-    dropout: &mut Rng,
-) -> Result<Update> {
-    let network = &learner.network;
+fn sum(losses: &Tensor) -> Result<f64> {
+    Ok(op::to_vec::<f32>(losses)?.iter().map(|l| f64::from(*l)).sum())
+}
+
+/// Updates the network by the mean loss of a batch; `rate` is the learning rate. [`Learner::finished`] tells what it did: on
+/// a GPU, which nobody waits for here, that is known only later.
+pub fn update(learner: &mut Learner, batch: &Batch, rate: f32, config: &TrainConfig, dropout: &mut Rng) -> Result<()> {
+    let (network, collector) = (&learner.network, Collector::new());
     let shape = (batch.lengths.rows(), batch.dim);
     let x = Tensor::from_slice(&batch.features, shape, &network.params().device())?;
     let ((logits, lengths), guesses) = network.forward_with_guesses(&x, &batch.lengths, Mode::Train(dropout))?;
     let losses = ctc::loss(&logits, &batch.labels, &lengths)?;
-    let loss = op::to_vec::<f32>(&losses)?.iter().map(|l| f64::from(*l)).sum::<f64>();
-    if !loss.is_finite() {
-        return Ok(Update { loss, gradient_norm: f64::NAN, applied: false });
+    if losses.device().is_cpu() {
+        let loss = sum(&losses)?;
+        if !loss.is_finite() {
+            let (utterances, gradient_norm) = (batch.labels.len(), f64::NAN);
+            learner.done.push(Done::Known(Update { utterances, loss, gradient_norm, applied: false }));
+            return Ok(());
+        }
     }
     let mut total = losses.mean_all()?;
     if let Some(wanted) = &config.expected_errors {
@@ -127,9 +163,8 @@ pub fn update(
             total = (total + (own * (share / guesses.len() as f64))?)?;
         }
     }
-    let gradients = gradients(network.params(), &total.backward()?)?;
-    let gradient_norm = learner.apply(&gradients, rate, config)?;
-    Ok(Update { loss, gradient_norm, applied: gradient_norm.is_finite() })
+    let gradients = collector.gradients(&total, network.params())?;
+    learner.apply(&losses, &gradients, rate, config)
 }
 
 /// The share of the average that stays at an update. Early on less stays than `wanted`, so that the first weights are soon

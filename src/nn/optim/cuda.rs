@@ -28,7 +28,16 @@ pub struct Resident {
     chunks: CudaSlice<i32>,
     count: usize,
     partial: CudaSlice<f32>,
-    norm: CudaSlice<f32>,
+}
+
+/// The norm of a gradient, on the GPU.
+pub struct Norm(CudaDevice, CudaSlice<f32>);
+
+impl Norm {
+    /// Waits for it.
+    pub fn read(&self) -> Result<f64> {
+        Ok(f64::from(self.0.clone_dtoh(&self.1)?[0]))
+    }
 }
 
 /// What an update does beside the optimiser's rule.
@@ -84,19 +93,19 @@ impl Resident {
             chunks: call.upload(&chunks)?,
             count,
             partial: call.zeros(count)?,
-            norm: call.zeros(1)?,
             device: device.clone(),
         })
     }
 
-    /// Update number `number` by `rule`, in two launches. A norm that is not finite changes nothing.
+    /// Update number `number` by `rule`, in two launches; returns the norm of the gradient before it was scaled. One that is
+    /// not finite changes nothing.
     pub fn update(
         &mut self,
         (rule, number): (&Optimizer, u64),
         params: &Params,
         gradients: &Gradients,
         step: Step,
-    ) -> Result<()> {
+    ) -> Result<Norm> {
         let call = Call(&self.device);
         let follow = if std::mem::take(&mut self.begins) { 1.0 } else { step.follow };
         let at = |numbers: &Numbers, name: &str| numbers.get(name).map_or(0, |numbers| call.address(numbers));
@@ -119,14 +128,10 @@ impl Resident {
             }
             Optimizer::Sgd { momentum } => ("sgd", [step.rate, 1.0, 1.0, step.limit, momentum, 0.0, 0.0, follow]),
         };
-        let blocks = self.count as i32;
-        let arguments: [&dyn Argument; 6] = [&table, &self.chunks, &blocks, &self.partial, &numbers, &self.norm];
-        call.launch(Kernel("optim", name), grid, &arguments)
-    }
-
-    /// The norm of the last gradient, before it was scaled. Waits for the GPU.
-    pub fn norm(&self) -> Result<f64> {
-        Ok(f64::from(self.device.clone_dtoh(&self.norm)?[0]))
+        let (blocks, norm) = (self.count as i32, call.room(1)?);
+        let arguments: [&dyn Argument; 6] = [&table, &self.chunks, &blocks, &self.partial, &numbers, &norm];
+        call.launch(Kernel("optim", name), grid, &arguments)?;
+        Ok(Norm(self.device.clone(), norm))
     }
 
     /// Copies everything to the host.
@@ -172,8 +177,8 @@ mod tests {
                 let length = norm(&gradients[0])?;
                 state.update(&host, &gradients[0], 0.01, (10.0 / length).min(1.0) as f32)?;
                 let step = Step { rate: 0.01, limit: 10.0, follow: 1.0 };
-                resident.update((&rule, number), &there, &gradients[1], step)?;
-                assert!((resident.norm()? - length).abs() < 1e-3 * length);
+                let norm = resident.update((&rule, number), &there, &gradients[1], step)?;
+                assert!((norm.read()? - length).abs() < 1e-3 * length);
             }
             let (mut other, mut average) = (OptimizerState::new(rule), BTreeMap::new());
             resident.download(&mut other, &mut average)?;

@@ -6,7 +6,7 @@
 mod cuda;
 
 #[cfg(feature = "cuda")]
-pub use cuda::{Resident, Step as ResidentStep};
+pub use cuda::{Norm, Resident, Step as ResidentStep};
 
 use super::op;
 use super::params::Params;

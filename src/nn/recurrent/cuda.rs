@@ -331,7 +331,10 @@ pub fn backward(
     let heard = p.directions * spec.rows_of_r() * p.hidden;
     let dr = call.room(if spec.added { 0 } else { rows * heard })?;
     let dseen = call.room(p.directions * rows * p.projection)?;
-    let daux = call.zeros::<f32>(spec.aux.len() * slots * p.hidden)?;
+    let daux = match spec.aux.len() {
+        0 => call.room(0)?,
+        count => call.zeros(count * slots * p.hidden)?,
+    };
     let buffers = Buffers {
         dy: call.address(dy),
         da: call.address(&da),
@@ -349,7 +352,7 @@ pub fn backward(
     };
     pass.launch(call.address(weights.small), buffers, true)?;
 
-    let dw = call.zeros::<f32>(width * p.inputs)?;
+    let dw = call.room(width * p.inputs)?;
     let (da_matrix, at_x, at_w) = (Matrix::new(found.da, width), call.address(x), call.address(weights.w));
     call.product(
         [width, p.inputs, rows],
@@ -358,7 +361,8 @@ pub fn backward(
         Matrix::new(call.address(&dw), p.inputs),
         1,
     )?;
-    let small = call.zeros::<f32>(width + p.recurrent(spec) + p.aux(spec))?;
+    let count = width + p.recurrent(spec) + p.aux(spec);
+    let small = if rows > 0 { call.room(count)? } else { call.zeros(count)? };
     let at = call.address(&small);
     if rows > 0 {
         gpu::column_sums(call, [rows, width], &da, &small)?;
@@ -407,32 +411,42 @@ impl Pass<'_> {
         let gates_of_dr = found.dr.1 / (p.directions * p.hidden);
         let heard = spec.rows_of_r();
         let numbers = |n: usize| 4 * n as u64;
-        for direction in 0..p.directions {
-            let of_direction = to + numbers(direction * p.groups(spec) * p.hidden * seen);
-            for gate in 0..heard {
-                let (at, stride) = if gate >= spec.recurrent {
-                    (call.address(&saved.modulated) + numbers(direction * rows * p.hidden), p.hidden)
-                } else if p.projection > 0 {
-                    (call.address(&saved.before) + numbers(direction * rows * p.projection), p.projection)
-                } else {
-                    // State 0 before the step is the first of what is kept.
-                    let stride = self.kept() * p.hidden;
-                    (call.address(&saved.kept) + numbers(direction * rows * stride), stride)
-                };
-                let dr = found.dr.0 + numbers((direction * gates_of_dr + gate) * p.hidden);
-                let by_head =
-                    |at: u64, stride: usize, step: usize| Matrix { batch_stride: step, ..Matrix::new(at, stride) };
-                let result = by_head(of_direction + numbers(gate * p.hidden * seen), seen, head * seen);
-                let (dr, states) = (by_head(dr, found.dr.1, head), by_head(at, stride, seen));
-                call.product([head, seen, rows], dr.t(), states, result, p.heads)?;
+        // From one direction to the next: of the result, and of frames of `width` numbers.
+        let result_step = p.groups(spec) * p.hidden * seen;
+        let of = |at: u64, stride: usize, batch_stride: usize| Matrix { batch_stride, ..Matrix::new(at, stride) };
+        // Gates that hear the same, and what they hear: its first number, from one row to the next, one direction to the next.
+        let kept = self.kept() * p.hidden;
+        let states = match p.projection {
+            // State 0 before the step is the first of what is kept.
+            0 => (call.address(&saved.kept), kept, rows * kept),
+            width => (call.address(&saved.before), width, rows * width),
+        };
+        let modulated = (call.address(&saved.modulated), p.hidden, rows * p.hidden);
+        for (gates, (h, stride, step)) in [(0..spec.recurrent, states), (spec.recurrent..heard, modulated)] {
+            if gates.is_empty() {
+                continue;
             }
-            if p.projection > 0 {
-                let full = call.address(&saved.full) + numbers(direction * rows * p.hidden);
-                let dseen = found.dseen + numbers(direction * rows * p.projection);
-                let result = Matrix::new(of_direction + numbers(heard * p.hidden * seen), seen);
-                let sides = [p.hidden, seen, rows];
-                call.product(sides, Matrix::new(full, p.hidden).t(), Matrix::new(dseen, p.projection), result, 1)?;
+            let (dr, dr_step) = (found.dr.0, gates_of_dr * p.hidden);
+            if p.heads == 1 {
+                // Gates stand side by side: one product for all of them and both directions.
+                let [dr, to] =
+                    [(dr, p.hidden), (to, p.hidden * seen)].map(|(at, width)| at + numbers(gates.start * width));
+                let (dr, to) = (of(dr, found.dr.1, dr_step), of(to, seen, result_step));
+                call.product([gates.len() * p.hidden, seen, rows], dr.t(), of(h, stride, step), to, p.directions)?;
+                continue;
             }
+            for (direction, gate) in (0..p.directions).flat_map(|d| gates.clone().map(move |g| (d, g))) {
+                let dr = of(dr + numbers(direction * dr_step + gate * p.hidden), found.dr.1, head);
+                let h = of(h + numbers(direction * step), stride, seen);
+                let to = of(to + numbers(direction * result_step + gate * p.hidden * seen), seen, head * seen);
+                call.product([head, seen, rows], dr.t(), h, to, p.heads)?;
+            }
+        }
+        if p.projection > 0 {
+            let full = of(call.address(&saved.full), p.hidden, rows * p.hidden);
+            let dseen = of(found.dseen, p.projection, rows * p.projection);
+            let to = of(to + numbers(heard * p.hidden * seen), seen, result_step);
+            call.product([p.hidden, seen, rows], full.t(), dseen, to, p.directions)?;
         }
         Ok(())
     }

@@ -14,7 +14,7 @@ use crate::lengths::Lengths;
 use crate::nn::gpu;
 use crate::nn::matrix::Precision;
 use crate::nn::simd::Path;
-use crate::nn::{linear, op};
+use crate::nn::{collect, linear, op};
 #[cfg(feature = "cuda")]
 use candle_core::CudaStorage;
 use candle_core::{CpuStorage, CustomOp3, DType, Error, Layout, Result, Tensor, bail};
@@ -62,10 +62,20 @@ impl Weights {
         Ok(shape)
     }
 
+    /// All but the input weights.
+    fn smaller(&self) -> impl Iterator<Item = &Tensor> {
+        [Some(&self.b), self.r.as_ref(), self.aux.as_ref()].into_iter().flatten()
+    }
+
     /// All but the input weights, side by side.
     fn small(&self) -> Result<Tensor> {
-        let small = [Some(&self.b), self.r.as_ref(), self.aux.as_ref()].into_iter().flatten();
-        Tensor::cat(&small.map(Tensor::flatten_all).collect::<Result<Vec<_>>>()?, 0)
+        Tensor::cat(&self.smaller().map(Tensor::flatten_all).collect::<Result<Vec<_>>>()?, 0)
+    }
+
+    /// The same without a history.
+    fn small_detached(&self) -> Result<Tensor> {
+        let parts = self.smaller().map(|part| part.detach().flatten_all());
+        Tensor::cat(&parts.collect::<Result<Vec<_>>>()?, 0)
     }
 }
 
@@ -98,9 +108,14 @@ pub fn recurrent(
     let (shape, carry) = (weights.shape(kind, directions)?, carry.cloned().unwrap_or_default());
     check(kind, shape, x, &carry, lengths)?;
     // candle's operation takes three tensors: the smaller weights go together.
-    let (w, small) = (weights.w.contiguous()?, weights.small()?);
+    let w = weights.w.contiguous()?;
+    // Gradients of the smaller weights that are collected need no way back to where these came from.
+    let (small, parts) = match collect::collects(weights.smaller().chain([&weights.w])) {
+        true => (weights.small_detached()?, weights.smaller().cloned().collect()),
+        false => (weights.small()?, Vec::new()),
+    };
     let keep = x.track_op() || w.track_op() || small.track_op();
-    let op = Recurrent { kind, shape, lengths: lengths.clone(), carry, keep, saved: OnceLock::new() };
+    let op = Recurrent { kind, shape, lengths: lengths.clone(), carry, keep, parts, saved: OnceLock::new() };
     x.contiguous()?.apply_op3(&w, &small, op)
 }
 
@@ -152,6 +167,8 @@ struct Recurrent {
     carry: Carry,
     /// Whether a backward pass may follow.
     keep: bool,
+    /// The smaller weights, if their gradients are collected.
+    parts: Vec<Tensor>,
     saved: OnceLock<Saved>,
 }
 
@@ -165,6 +182,21 @@ enum Saved {
 impl Recurrent {
     fn problem(&self) -> Problem<'_> {
         Problem { shape: self.shape, lengths: &self.lengths, carry: &self.carry }
+    }
+
+    /// What the backward pass returns as the gradients of w and of the smaller weights.
+    fn offer(&self, w: &Tensor, dw: Tensor, small: Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
+        let dw = collect::offer(w, dw)?;
+        if self.parts.is_empty() {
+            return Ok((dw, Some(small)));
+        }
+        let mut start = 0;
+        for part in &self.parts {
+            let gradient = small.narrow(0, start, part.elem_count())?.reshape(part.shape())?;
+            collect::offer(part, gradient)?;
+            start += part.elem_count();
+        }
+        Ok((dw, None))
     }
 
     fn reference_forward(&self, [x, w, small]: [&[f64]; 3]) -> Vec<f64> {
@@ -248,7 +280,8 @@ impl CustomOp3 for Recurrent {
         if x.dtype() == DType::F64 {
             let [dx, dw, ds] = op::with_slices([x, w, small, &dy], |slices| self.reference_backward(slices))?;
             let [dx, dw, ds] = [(dx, x), (dw, w), (ds, small)].map(|(d, like)| op::from_vec(d, like.shape()));
-            return Ok((Some(dx?), Some(dw?), Some(ds?)));
+            let (dw, ds) = self.offer(w, dw?, ds?)?;
+            return Ok((Some(dx?), dw, ds));
         }
         #[cfg(feature = "cuda")]
         if let Some(Saved::Cuda(saved)) = self.saved.get() {
@@ -264,7 +297,9 @@ impl CustomOp3 for Recurrent {
                     x.track_op(),
                 )?;
                 let dx = d.x.map(|dx| gpu::tensor(call, dx, x.shape()));
-                Ok((dx, Some(gpu::tensor(call, d.w, w.shape())), Some(gpu::tensor(call, d.small, small.shape()))))
+                let found = (gpu::tensor(call, d.w, w.shape()), gpu::tensor(call, d.small, small.shape()));
+                let (dw, ds) = self.offer(w, found.0, found.1)?;
+                Ok((dx, dw, ds))
             });
         }
         let Some(Saved::Cpu(saved)) = self.saved.get() else { bail!("{}: the forward pass kept nothing", self.name()) };
@@ -275,7 +310,9 @@ impl CustomOp3 for Recurrent {
             cpu::backward(self.kind, &self.problem(), saved, input, (y, dy), x.track_op())
         })?;
         let dx = d.x.map(|dx| op::from_vec(dx, x.shape())).transpose()?;
-        Ok((dx, Some(op::from_vec(d.w, w.shape())?), Some(op::from_vec([d.b, d.r, d.aux].concat(), small.shape())?)))
+        let small = op::from_vec([d.b, d.r, d.aux].concat(), small.shape())?;
+        let (dw, ds) = self.offer(w, op::from_vec(d.w, w.shape())?, small)?;
+        Ok((dx, dw, ds))
     }
 }
 

@@ -10,6 +10,7 @@ use formant::lengths::Lengths;
 use formant::model::{LayerCell, LayerConfig, Mode, ModelConfig, Network};
 use formant::nn::memory::keep_freed_memory;
 use formant::nn::optim::{Optimizer, OptimizerState, gradients, norm};
+use formant::nn::params::Params;
 use formant::rng::Rng;
 
 type Outcome<T = ()> = Result<T, Box<dyn std::error::Error>>;
@@ -23,11 +24,32 @@ struct Learner {
 }
 
 impl Learner {
-    fn new(cell: LayerCell, hidden: usize, inputs: usize, outputs: usize) -> Outcome<Self> {
+    /// `lag` is the longest time over which something is to be remembered. Gates begin so that the cell forgets over times
+    /// that are spread evenly up to it ("chrono" initialisation, Tallec & Ollivier 2018, section 2.2).
+    fn new(cell: LayerCell, hidden: usize, [inputs, outputs]: [usize; 2], lag: usize) -> Outcome<Self> {
         let layer = LayerConfig { cell, hidden, bidirectional: false, ..LayerConfig::default() };
         let config = ModelConfig { layers: vec![layer], ..ModelConfig::default() };
         let front = FrontEnd { bins: inputs, ..FrontEnd::default() };
         let network = Network::new(&config, &front, outputs, 1, &Device::Cpu)?;
+        let mut params = Params::default();
+        for (name, var) in network.params().iter() {
+            let mut values: Vec<f32> = var.flatten_all()?.to_vec1()?;
+            if name == "layers.0.b" {
+                let mut rng = Rng::stream(1, "chrono", 0);
+                let spread: Vec<f32> = (0..hidden).map(|_| rng.range(1.0, (lag as f32 - 1.0).max(2.0)).ln()).collect();
+                for (gate, biases) in cell.gates().iter().zip(values.chunks_mut(hidden)) {
+                    // The update gate of a GRU says how much of the old state stays.
+                    let sign = match *gate {
+                        "f" | "z" => 1.0,
+                        "i" if cell.gates().contains(&"f") => -1.0,
+                        _ => continue,
+                    };
+                    biases.iter_mut().zip(&spread).for_each(|(bias, spread)| *bias = sign * spread);
+                }
+            }
+            params.insert_vec(name, values, var.dims(), &Device::Cpu)?;
+        }
+        let network = Network::from_params(&config, params);
         Ok(Self { network, optimizer: OptimizerState::new(Optimizer::default()) })
     }
 
@@ -52,7 +74,7 @@ impl Learner {
 /// Two of `lag` numbers are marked; their sum is asked at the end (Hochreiter & Schmidhuber 1997, section 5.4). Mean
 /// squared error of fresh sequences after `steps` updates; always saying 1 gives 0.167.
 fn adding(cell: LayerCell, lag: usize, steps: u64) -> Outcome<f32> {
-    let mut learner = Learner::new(cell, 64, 2, 1)?;
+    let mut learner = Learner::new(cell, 64, [2, 1], lag)?;
     let lengths = Lengths::new(&[lag; BATCH]);
     let error = |learner: &Learner, step: u64, learn: bool| -> Outcome<Tensor> {
         let mut rng = Rng::stream(1, if learn { "adding" } else { "adding, fresh" }, step);
@@ -87,7 +109,7 @@ const COPIED: usize = 10;
 /// Share of symbols written rightly in fresh sequences; guessing gives 0.125.
 fn copying(cell: LayerCell, lag: usize, steps: u64) -> Outcome<f32> {
     let classes = ALPHABET + 2;
-    let mut learner = Learner::new(cell, 128, classes, ALPHABET + 1)?;
+    let mut learner = Learner::new(cell, 128, [classes, ALPHABET + 1], lag + COPIED)?;
     let frames = lag + 2 * COPIED;
     let lengths = Lengths::new(&vec![frames; BATCH]);
     let make = |purpose: &str, step: u64| {
@@ -137,7 +159,7 @@ fn word(n: usize) -> Vec<(usize, [f32; 4])> {
 /// Says after each symbol which ones may follow, learnt on n up to 20 (Gers & Schmidhuber 2001). The n from 1 on up to
 /// which every word is right.
 fn counting(cell: LayerCell, steps: u64) -> Outcome<usize> {
-    let mut learner = Learner::new(cell, 32, 4, 4)?;
+    let mut learner = Learner::new(cell, 32, [4, 4], 20)?;
     let pack = |words: &[Vec<(usize, [f32; 4])>]| {
         let lengths = Lengths::new(&words.iter().map(Vec::len).collect::<Vec<_>>());
         let (mut x, mut targets) = (vec![0.0; lengths.rows() * 4], vec![0.0; lengths.rows() * 4]);

@@ -82,7 +82,22 @@ constexpr size_t STACK = 128 << 10;
 // Rounds in which no fiber ends and no barrier opens before it is called a deadlock.
 constexpr int PATIENCE = 100000;
 
+// What happened before `before(at)` happened before what comes after `after(at)`: told to ThreadSanitizer.
+void before([[maybe_unused]] char* at) {
+#ifdef WITH_TSAN
+    __tsan_release(at);
+#endif
+}
+void after([[maybe_unused]] char* at) {
+#ifdef WITH_TSAN
+    __tsan_acquire(at);
+#endif
+}
+
 struct Block {
+    // Where the launch, barriers in turn, and the end are ordered: a thread may be at the next barrier before another has
+    // left this one, and that orders nothing between them.
+    char start = 0, barriers[2] = {}, end = 0;
     std::unique_ptr<float[]> shared;
     unsigned alive = 0, waiting = 0;
     uint64_t opened = 0;
@@ -121,20 +136,17 @@ void open_barrier(Block& block) {
     block.waiting = 0;
     ++block.opened;
     progress = true;
-#ifdef WITH_TSAN
-    __tsan_release(&block);
-#endif
 }
 
 void entry() {
+    after(&running->block->start);
     (*body_now)();
     Fiber& own = *running;
     own.done = true;
     progress = true;
     Block& block = *own.block;
-#ifdef WITH_TSAN
-    __tsan_release(&block);
-#endif
+    before(&block.end);
+    before(&block.barriers[block.opened % 2]);
     --block.alive;
     if (block.alive > 0 && block.waiting == block.alive) open_barrier(block);
     to_scheduler();
@@ -181,18 +193,15 @@ void yield() {
 
 void meet_block() {
     Block& block = *running->block;
-#ifdef WITH_TSAN
-    __tsan_release(&block);
-#endif
+    char* const barrier = &block.barriers[block.opened % 2];
+    before(barrier);
     ++block.waiting;
     if (block.waiting == block.alive) {
         open_barrier(block);
     } else {
-        for (const uint64_t before = block.opened; block.opened == before;) to_scheduler();
+        for (const uint64_t closed = block.opened; block.opened == closed;) to_scheduler();
     }
-#ifdef WITH_TSAN
-    __tsan_acquire(&block);
-#endif
+    after(barrier);
 }
 
 void launch(const std::string& name, const Launch& shape, const std::function<void()>& body) {
@@ -223,19 +232,14 @@ void launch(const std::string& name, const Launch& shape, const std::function<vo
                 fiber.thread = {place(t, shape.block), place(first + b, shape.grid), shape.block, shape.grid, shared};
                 fiber.context.start(fiber.stack.get(), STACK, entry);
 #ifdef WITH_TSAN
-                fiber.tsan = __tsan_create_fiber(0);
-                // What happened before the launch happened before all of it.
-                __tsan_release(&block);
+                if (!fiber.tsan) fiber.tsan = __tsan_create_fiber(0);
 #endif
+                before(&block.start);
                 fibers.push_back(&fiber);
             }
         }
-        std::vector<Fiber*> all = fibers;
         run(name, fibers);
-#ifdef WITH_TSAN
-        for (unsigned b = 0; b < together; ++b) __tsan_acquire(&alive[b]);
-        for (Fiber* fiber : all) __tsan_destroy_fiber(fiber->tsan);
-#endif
+        for (Block& block : alive) after(&block.end);
     }
 }
 

@@ -23,8 +23,10 @@ Exit status:
   130  interrupted
 
 Environment:
-  FORMANT_SIMD  instruction set to use instead of the fastest: avx512, avx2, neon, portable
-  NO_COLOR      if set, help is printed without colours
+  FORMANT_SIMD       instruction set to use instead of the fastest: avx512, avx2, neon, portable
+  FORMANT_CUDA_PATH  folders in which CUDA's libraries are looked for first
+  FORMANT_RECURRENT  stepwise: on a GPU, launch recurrent layers step by step
+  NO_COLOR           if set, help is printed without colours
 
 'formant COMMAND --help' describes a command at length, 'formant COMMAND -h' in short.";
 

@@ -40,7 +40,9 @@ impl Learner {
                 for (gate, biases) in cell.gates().iter().zip(values.chunks_mut(hidden)) {
                     // The update gate of a GRU says how much of the old state stays.
                     let sign = match *gate {
-                        "f" | "z" => 1.0,
+                        "f" if cell.name() == "mgu" => -1.0,
+                        "f" => 1.0,
+                        "z" if !cell.gates().contains(&"f") => 1.0,
                         "i" if cell.gates().contains(&"f") => -1.0,
                         _ => continue,
                     };

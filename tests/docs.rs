@@ -42,7 +42,7 @@ fn every_key_of_a_recipe_is_listed_with_its_default() -> Outcome {
     let variants = [
         "[train]\nschedule = { kind = \"plateau\", factor = 0.5, patience = 3 }\n",
         "[train]\nschedule = { kind = \"cosine\" }\noptimizer = { kind = \"sgd\" }\n",
-        "[augment]\nnoise = {}\nspec = {}\n",
+        "[augment]\nnoise = {}\nspec = {}\n[train]\nexpected_errors = {}\n",
         "[model]\nconvolutions = [{}]\n",
         "",
     ];

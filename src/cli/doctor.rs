@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 use super::args::DoctorArgs;
+use super::options::DeviceChoice;
 use super::output::{self, Table};
 use super::{Outcome, device, use_threads};
 use crate::audio::Waveform;
@@ -9,6 +10,7 @@ use crate::decode::DecoderConfig;
 use crate::model::Model;
 use crate::nn::simd::Path as SimdPath;
 use crate::recognize::Recognizer;
+use candle_core::Device;
 use serde::Serialize;
 use std::fs;
 use std::time::Instant;
@@ -41,6 +43,8 @@ struct Report {
     /// Why no GPU is used, if none is.
     gpu_unused: Option<String>,
     model: ModelCheck,
+    /// The same on the GPU, if one is used.
+    on_gpu: Option<ModelCheck>,
     problems: Vec<String>,
 }
 
@@ -56,8 +60,10 @@ struct ModelCheck {
     name: String,
     parameters: usize,
     load_ms: f64,
-    /// To recognise one second of a tone.
+    /// To recognise one second of a tone; on a GPU the first time, kernels being loaded.
     transcribe_ms: f64,
+    /// What it made of it.
+    score: f64,
 }
 
 impl Report {
@@ -68,7 +74,7 @@ impl Report {
             let (wanted, there) = (wanted.to_string_lossy(), available.join(", "));
             problems.push(format!("FORMANT_SIMD={wanted} is not heeded: this machine has {there}"));
         }
-        let model = check_model().unwrap_or_else(|error| {
+        let model = check_model(&Device::Cpu).unwrap_or_else(|error| {
             problems.push(format!("the built-in model does not work: {error}"));
             ModelCheck::default()
         });
@@ -79,6 +85,16 @@ impl Report {
                 gpus => (gpus, Some(reason)),
             },
         };
+        let on_gpu = gpu_unused.is_none().then(|| {
+            let checked = device::resolve(DeviceChoice::Cuda(0)).and_then(|device| Ok(check_model(&device)?));
+            checked.unwrap_or_else(|error| {
+                problems.push(format!("the built-in model does not work on the GPU: {error}"));
+                ModelCheck::default()
+            })
+        });
+        if on_gpu.as_ref().is_some_and(|gpu| (gpu.score - model.score).abs() > 1e-3 * model.score.abs().max(1.0)) {
+            problems.push("the built-in model says another thing on the GPU than on the CPU".to_owned());
+        }
         Self {
             version: env!("CARGO_PKG_VERSION"),
             system: format!("{} {}", std::env::consts::OS, std::env::consts::ARCH),
@@ -89,6 +105,7 @@ impl Report {
             gpus,
             gpu_unused,
             model,
+            on_gpu,
             problems,
         }
     }
@@ -111,16 +128,22 @@ impl Report {
             table.row("model", format!("{name}, {parameters} parameters, loads in {:.0} ms", model.load_ms));
             table.row("check", format!("a second of a tone transcribed in {:.0} ms", model.transcribe_ms));
         }
+        if let Some(on_gpu) = &self.on_gpu {
+            table.row("on the gpu", format!("the same in {:.0} ms, kernels being loaded", on_gpu.transcribe_ms));
+        }
         table.row("result", if self.problems.is_empty() { "all fine" } else { "something is wrong, see below" });
         table
     }
 }
 
 /// Loads the built-in model and lets it listen to a second of a tone.
-fn check_model() -> crate::Result<ModelCheck> {
+fn check_model(device: &Device) -> crate::Result<ModelCheck> {
     let milliseconds = |since: Instant| (since.elapsed().as_secs_f64() * 1e5).round() / 1e2;
     let start = Instant::now();
-    let model = Model::embedded()?;
+    let mut model = Model::embedded()?;
+    if !device.is_cpu() {
+        model.network = model.network.to_device(device)?;
+    }
     let load_ms = milliseconds(start);
     let (name, parameters) = (model.name().to_owned(), model.parameters());
     let recognizer = Recognizer::new(model, &DecoderConfig::Greedy)?;
@@ -129,7 +152,9 @@ fn check_model() -> crate::Result<ModelCheck> {
     let transcript = recognizer.transcribe(&Waveform::new(tone, 16000)?)?;
     let transcribe_ms = milliseconds(start);
     match transcript.hypotheses.first() {
-        Some(best) if best.score.is_finite() => Ok(ModelCheck { name, parameters, load_ms, transcribe_ms }),
+        Some(best) if best.score.is_finite() => {
+            Ok(ModelCheck { name, parameters, load_ms, transcribe_ms, score: best.score.into() })
+        }
         _ => Err(crate::Error::invalid("a tone gives no finite score")),
     }
 }
@@ -172,6 +197,7 @@ mod tests {
             gpus: vec!["NVIDIA H100".to_owned()],
             gpu_unused: Some("built without CUDA".to_owned()),
             model: ModelCheck::default(),
+            on_gpu: None,
             problems: vec!["x".to_owned()],
         };
         let expected = "\

@@ -310,7 +310,8 @@ mod tests {
             ..LayerConfig::default()
         };
         let mut configs = vec![config(), config()];
-        configs[1].layers = vec![slides, LayerConfig { hidden: 5, dropout: 0.2, ..LayerConfig::default() }];
+        let matrix = LayerConfig { cell: LayerCell::Mlstm, hidden: 4, heads: 2, ..LayerConfig::default() };
+        configs[1].layers = vec![slides, LayerConfig { hidden: 5, dropout: 0.2, ..LayerConfig::default() }, matrix];
         configs[1].convolutions[0].stride = [2, 1];
         for config in configs {
             let network = Network::new(&config, &front(), 5, 1, &Device::Cpu)?;

@@ -101,6 +101,13 @@ pub fn reshaped_tensor(name: &str, options: &[&dyn Argument], d: &Tensor, to: &S
     with([d], |call, [d]| Ok(tensor(call, over(call, name, to.elem_count(), options, &[&d])?, to)))
 }
 
+/// What has no kernel: the numbers go to the host, `f` works on them there, and its result comes back.
+pub fn on_host(x: &CudaStorage, layout: &Layout, to: impl Into<Shape>, f: impl FnOnce(&[f32]) -> Vec<f32>) -> Output {
+    let call = Call(&x.device);
+    let result = f(&call.0.clone_dtoh(&view(x, layout)?)?);
+    output(call, call.upload(&result)?, to)
+}
+
 /// `a + b`.
 pub fn add(a: &CudaStorage, la: &Layout, b: &CudaStorage, lb: &Layout) -> Output {
     let call = Call(&a.device);

@@ -11,10 +11,14 @@
 //! not depend on m, which therefore has no gradient.
 #![forbid(unsafe_code)]
 
+#[cfg(feature = "cuda")]
+use super::gpu;
 use super::op;
 use super::product::{Element, View, add_product, product};
 use crate::lengths::Lengths;
-use candle_core::{CpuStorage, CustomOp1, DType, Layout, Result, Shape, Tensor, WithDType, bail};
+#[cfg(feature = "cuda")]
+use candle_core::CudaStorage;
+use candle_core::{CpuStorage, CustomOp1, DType, Device, Layout, Result, Shape, Tensor, WithDType, bail};
 use rayon::prelude::*;
 
 /// Frames of a chunk: few enough that attention within it costs no more than the matrix.
@@ -385,8 +389,20 @@ impl CustomOp1 for Mlstm {
         Ok((y, (self.lengths.rows(), self.directions * self.hidden).into()))
     }
 
-    fn bwd(&self, a: &Tensor, _y: &Tensor, dy: &Tensor) -> Result<Option<Tensor>> {
+    // It has no kernel yet.
+    #[cfg(feature = "cuda")]
+    fn cuda_fwd(&self, a: &CudaStorage, layout: &Layout) -> gpu::Output {
+        gpu::on_host(a, layout, (self.lengths.rows(), self.directions * self.hidden), |a| self.forward(a))
+    }
+
+    fn bwd(&self, a: &Tensor, y: &Tensor, dy: &Tensor) -> Result<Option<Tensor>> {
         let dy = dy.contiguous()?;
+        if !a.device().is_cpu() {
+            let device = a.device();
+            let [a, y, dy] = [a, y, &dy].map(|tensor| tensor.to_device(&Device::Cpu));
+            let da = self.bwd(&a?, &y?, &dy?)?;
+            return da.map(|da| da.to_device(device)).transpose();
+        }
         Ok(Some(match a.dtype() {
             DType::F64 => {
                 let da = op::with_slices([a, &dy], |[a, dy]: [&[f64]; 2]| self.backward(a, dy))?;
@@ -404,7 +420,6 @@ impl CustomOp1 for Mlstm {
 mod tests {
     use super::*;
     use crate::rng::Rng;
-    use candle_core::Device;
 
     fn random(count: usize, scale: f32) -> Vec<f64> {
         let mut rng = Rng::stream(1, "mlstm", count as u64);

@@ -161,3 +161,46 @@ fn memory_that_runs_out_is_an_error_and_leaves_a_run_to_go_on_with() {
     let ran = place.run(&words).ends(0);
     assert_eq!(ran.out, "run/model.safetensors\n");
 }
+
+/// What a run did on the device, as the CPU in the place of a GPU counted it.
+fn counted(place: &Place, utterances: &str) -> Vec<(String, u64)> {
+    let tiny = data("tiny");
+    let batch = format!("train.batch.utterances={utterances}");
+    let layers = "model.layers=[{hidden=20},{hidden=20},{hidden=20}]";
+    let words =
+        ["train", "--data", &tiny, "--out", utterances, "--device", "cuda", "--recipe", crate::support::TINY_RECIPE];
+    let more = ["--set", "train.epochs=1", "--set", &batch, "--set", layers];
+    let mut command = command(place, &[&words[..], &more[..]].concat());
+    command.env("FORMANT_HOST_CUDA_COUNT", place.path("counts"));
+    place.finish(command, b"").ends(0);
+    let counts = std::fs::read_to_string(place.path("counts")).unwrap();
+    counts
+        .lines()
+        .filter_map(|line| line.split_once('\t'))
+        .map(|(name, n)| (name.to_owned(), n.parse().unwrap()))
+        .collect()
+}
+
+#[test]
+fn a_step_takes_few_launches_and_waits_for_nothing() {
+    if std::env::var_os("FORMANT_CUDA_PATH").is_none() {
+        return skipped("cuda", "FORMANT_CUDA_PATH is not set");
+    }
+    // Eight batches of one utterance, and four of two: four steps lie between them.
+    let place = Place::new();
+    let (more, fewer) = (counted(&place, "1"), counted(&place, "2"));
+    if more.is_empty() {
+        return skipped("cuda", "a GPU that does not count");
+    }
+    let per_step = |wanted: &dyn Fn(&str) -> bool| {
+        let sum =
+            |counts: &[(String, u64)]| counts.iter().filter(|(name, _)| wanted(name)).map(|(_, n)| n).sum::<u64>();
+        (sum(&more) - sum(&fewer)) / 4
+    };
+    let works = |name: &str| name.starts_with("launch ") || ["product", "fill", "copy on the device"].contains(&name);
+    let operations = per_step(&works);
+    assert!((30..=80).contains(&operations), "{operations}");
+    assert_eq!(per_step(&|name| name == "synchronise"), 0);
+    // Losses and norms, which are read when the epoch ends.
+    assert_eq!(per_step(&|name| name == "copy from the device"), 2);
+}

@@ -45,44 +45,39 @@ __device__ inline float norm_of(int blocks, const float* partial, float* scratch
     return static_cast<float>(sqrt(block_sum(sum, sums)));
 }
 
-__device__ inline void follow_weight(const Parameter& p, int i, float share) {
-    if (p.average) p.average[i] += share * (p.w[i] - p.average[i]);
+// Lets `update(parameter, i, gradient)` change every number of the block's chunk; `norm` gets the gradients' norm, for whoever
+// asks later. Shared memory: two numbers a thread.
+template <class Update>
+__device__ inline void update(const Parameter* parameters, const Chunk* chunks, int blocks, const float* partial,
+                              const Rule& r, float* norm, float* scratch, Update update) {
+    const float length = norm_of(blocks, partial, scratch);
+    if (begin() == 0) *norm = length;
+    const Chunk chunk = chunks[blockIdx.x];
+    const Parameter p = parameters[chunk.parameter];
+    if (!isfinite(length) || !p.g) return;
+    const float scale = r.limit > 0.0f && length > r.limit ? r.limit / length : 1.0f;
+    for (int i = chunk.first + threadIdx.x; i < chunk.first + chunk.count; i += blockDim.x) {
+        update(p, i, p.g[i] * scale);
+        if (p.average) p.average[i] += r.follow * (p.w[i] - p.average[i]);
+    }
 }
 
-// Shared memory: two numbers a thread. `norm` gets the norm, for whoever asks later.
 extern "C" __global__ void adam(const Parameter* parameters, const Chunk* chunks, int blocks, const float* partial, Rule r,
                                 float* norm) {
     SHARED_MEMORY(scratch);
-    const float length = norm_of(blocks, partial, scratch);
-    if (begin() == 0) *norm = length;
-    if (!isfinite(length)) return;
-    const float scale = r.limit > 0.0f && length > r.limit ? r.limit / length : 1.0f;
-    const Chunk chunk = chunks[blockIdx.x];
-    const Parameter p = parameters[chunk.parameter];
-    if (!p.g) return;
-    for (int i = chunk.first + threadIdx.x; i < chunk.first + chunk.count; i += blockDim.x) {
-        const float g = p.g[i] * scale;
+    update(parameters, chunks, blocks, partial, r, norm, scratch, [&](const Parameter& p, int i, float g) {
         const float m = p.m[i] = r.beta1 * p.m[i] + (1.0f - r.beta1) * g;
         const float v = p.v[i] = r.beta2 * p.v[i] + (1.0f - r.beta2) * g * g;
         p.w[i] = p.w[i] * r.shrink - r.rate * m / (sqrtf(v) * r.root + r.epsilon);
-        follow_weight(p, i, r.follow);
-    }
+    });
 }
 
 // SGD with classical momentum, which is beta1.
 extern "C" __global__ void sgd(const Parameter* parameters, const Chunk* chunks, int blocks, const float* partial, Rule r,
                                float* norm) {
     SHARED_MEMORY(scratch);
-    const float length = norm_of(blocks, partial, scratch);
-    if (begin() == 0) *norm = length;
-    if (!isfinite(length)) return;
-    const float scale = r.limit > 0.0f && length > r.limit ? r.limit / length : 1.0f;
-    const Chunk chunk = chunks[blockIdx.x];
-    const Parameter p = parameters[chunk.parameter];
-    if (!p.g) return;
-    for (int i = chunk.first + threadIdx.x; i < chunk.first + chunk.count; i += blockDim.x) {
-        p.m[i] = r.beta1 * p.m[i] - r.rate * p.g[i] * scale;
+    update(parameters, chunks, blocks, partial, r, norm, scratch, [&](const Parameter& p, int i, float g) {
+        p.m[i] = r.beta1 * p.m[i] - r.rate * g;
         p.w[i] += p.m[i];
-        follow_weight(p, i, r.follow);
-    }
+    });
 }

@@ -75,6 +75,16 @@ impl Lengths {
         self.offsets[t] + b
     }
 
+    /// First rows of all times, and behind the last.
+    pub fn offsets(&self) -> &[usize] {
+        &self.offsets
+    }
+
+    /// Frame and sorted utterance of every row, in order.
+    pub fn places(&self) -> impl Iterator<Item = (usize, usize)> {
+        (0..self.steps()).flat_map(|t| (0..self.active(t)).map(move |b| (t, b)))
+    }
+
     /// The layout after every `factor` neighbouring frames became one, the last group perhaps incomplete.
     /// Sorted utterance b stays sorted utterance b.
     pub fn subsampled(&self, factor: usize) -> Self {
@@ -97,6 +107,8 @@ mod tests {
         assert_eq!((lengths.batch(), lengths.steps(), lengths.rows()), (4, 4, 8));
         assert_eq!((0..4).map(|t| lengths.active(t)).collect::<Vec<_>>(), [3, 3, 1, 1]);
         assert_eq!(lengths.row(2, 0), 6);
+        assert!(lengths.places().enumerate().all(|(n, (t, b))| n == lengths.row(t, b)));
+        assert_eq!((lengths.places().count(), lengths.offsets()), (8, &[0, 3, 6, 7, 8][..]));
     }
 
     #[test]

@@ -36,7 +36,6 @@ pub fn loss(
         bail!("ctc-loss: an utterance of {most} labels is too long for this GPU: cut it, or train on the CPU")
     }
     // All whole numbers in one copy: offsets, lengths, starts, labels, order.
-    let offsets = (0..=lengths.steps()).map(|t| lengths.offset(t));
     let starts = labels.iter().scan(0, |start, l| {
         *start += l.as_slice().len();
         Some(*start)
@@ -47,8 +46,11 @@ pub fn loss(
         order.sort_by_key(|&i| l.as_slice()[i].index());
         order
     });
-    let numbers: Vec<i32> = offsets
-        .chain(lengths.sorted().iter().copied())
+    let numbers: Vec<i32> = lengths
+        .offsets()
+        .iter()
+        .chain(lengths.sorted())
+        .copied()
         .chain(std::iter::once(0))
         .chain(starts)
         .chain(symbols)
@@ -105,8 +107,8 @@ pub fn scale(
 ) -> Result<CudaSlice<f32>> {
     let n = lengths.rows() * classes;
     let out = call.room(n)?;
-    let utterances: Vec<i32> = (0..lengths.steps()).flat_map(|t| 0..lengths.active(t) as i32).collect();
     if n > 0 {
+        let utterances: Vec<i32> = lengths.places().map(|(_, b)| b as i32).collect();
         let utterances = call.upload(&utterances)?;
         let arguments: [&dyn Argument; 6] = [&(n as u64), &(classes as i32), &utterances, upstream, gradient, &out];
         call.launch(Kernel("ctc", "scale_utterances"), Grid::over(n), &arguments)?;

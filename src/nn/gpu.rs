@@ -241,7 +241,7 @@ pub struct Mask<'a> {
 impl Mask<'_> {
     fn apply(&self, call: Call<'_>, x: &CudaView<'_, f32>, n: usize) -> Result<CudaSlice<f32>> {
         let rows = match self.lengths {
-            Some(lengths) => Some(call.upload(&utterances(lengths))?),
+            Some(lengths) => Some(call.upload(&lengths.places().map(|(_, b)| b as i32).collect::<Vec<_>>())?),
             None => None,
         };
         let columns = self.lengths.map_or(1, |lengths| n / lengths.rows().max(1)) as i32;
@@ -262,20 +262,9 @@ impl Mask<'_> {
     }
 }
 
-/// The sorted utterance of every row.
-fn utterances(lengths: &Lengths) -> Vec<i32> {
-    (0..lengths.steps()).flat_map(|t| 0..lengths.active(t) as i32).collect()
-}
-
-/// The frame of every row.
-fn frames(lengths: &Lengths) -> Vec<i32> {
-    (0..lengths.steps()).flat_map(|t| std::iter::repeat_n(t as i32, lengths.active(t))).collect()
-}
-
 /// First rows of all times, then lengths.
 pub fn layout(lengths: &Lengths) -> Vec<i32> {
-    let offsets = (0..=lengths.steps()).map(|t| lengths.offset(t) as i32);
-    offsets.chain(lengths.sorted().iter().map(|l| *l as i32)).collect()
+    lengths.offsets().iter().chain(lengths.sorted()).map(|n| *n as i32).collect()
 }
 
 /// Neighbourhoods, as `Patches` of `patches.rs`.
@@ -316,8 +305,8 @@ impl Patches<'_> {
         };
         let ([t0, t1, t2, t3], [b0, b1, b2, b3]) = (axis(self.axes[0], 0), axis(self.axes[1], self.bins));
         let shape = [t0, t1, t2, t3, b0, b1, b2, b3, self.channels as i32, self.axes[1].outputs(self.bins) as i32];
-        let (frames, utterances, layout) = (frames(own), utterances(own), layout(other));
-        let uploaded = [call.upload(&frames)?, call.upload(&utterances)?, call.upload(&layout)?];
+        let (frames, utterances): (Vec<_>, Vec<_>) = own.places().map(|(t, b)| (t as i32, b as i32)).unzip();
+        let uploaded = [call.upload(&frames)?, call.upload(&utterances)?, call.upload(&layout(other))?];
         let (offsets, lengths) = uploaded[2].split_at(other.steps() + 1);
         over(call, name, n, &[&shape, &uploaded[0], &uploaded[1], &offsets, &lengths], &[x])
     }

@@ -86,11 +86,6 @@ struct Patches {
     bins: Axis,
 }
 
-/// `(t, b)` of every row.
-fn places(lengths: &Lengths) -> Vec<(usize, usize)> {
-    (0..lengths.steps()).flat_map(|t| (0..lengths.active(t)).map(move |b| (t, b))).collect()
-}
-
 impl Patches {
     /// Numbers of one frame of a patch, of a patch, of a row of patches.
     fn widths(&self) -> (usize, usize, usize) {
@@ -117,7 +112,7 @@ impl Patches {
         let (frame, patch, row) = self.widths();
         let width = self.count * self.channels;
         let mut y = vec![T::zero(); self.after.rows() * row];
-        y.par_chunks_mut(row.max(1)).zip(places(&self.after)).for_each(|(y, (t, b))| {
+        y.par_chunks_mut(row.max(1)).zip(self.after.places().collect::<Vec<_>>()).for_each(|(y, (t, b))| {
             let (times, first) = self.frames.inside(t, self.before.sorted()[b]);
             for (time, from) in times.zip(first..) {
                 let x = &x[self.before.row(from, b) * width..][..width];
@@ -135,7 +130,7 @@ impl Patches {
         let (frame, patch, row) = self.widths();
         let width = self.count * self.channels;
         let mut dx = vec![T::zero(); self.before.rows() * width];
-        dx.par_chunks_mut(width.max(1)).zip(places(&self.before)).for_each(|(dx, (t, b))| {
+        dx.par_chunks_mut(width.max(1)).zip(self.before.places().collect::<Vec<_>>()).for_each(|(dx, (t, b))| {
             for (from, time) in self.frames.lookers(t, self.after.sorted()[b]) {
                 let dy = &dy[self.after.row(from, b) * row..][..row];
                 for (o, dy) in dy.chunks_exact(patch).enumerate() {

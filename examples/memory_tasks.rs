@@ -203,8 +203,14 @@ fn main() -> Outcome {
     println!("| cell | adding, lag 500: error | copying, lag 100 | lag 500 | a^n b^n c^n right up to |");
     println!("|---|---|---|---|---|");
     for cell in LayerCell::all().filter(|cell| !cell.slides() && (!any || named(cell))) {
+        // Minutes go by before a row is done.
+        let done = |task: &str, figure: f32| eprintln!("{}: {task}: {figure}", cell.name());
         let error = adding(cell, 500, 3000 / few)?;
-        let (near, far) = (copying(cell, 100, 2000 / few)?, copying(cell, 500, 2000 / few)?);
+        done("adding", error);
+        let near = copying(cell, 100, 2000 / few)?;
+        done("copying, lag 100", near);
+        let far = copying(cell, 500, 2000 / few)?;
+        done("copying, lag 500", far);
         let count = counting(cell, 4000 / few)?;
         println!("| `{}` | {error:.4} | {near:.3} | {far:.3} | {count} |", cell.name());
     }

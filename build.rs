@@ -5,10 +5,13 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Files in `kernels/` that hold kernels.
-const SOURCES: [&str; 4] = ["ctc", "layers", "optim", "recurrent"];
+const SOURCES: [&str; 5] = ["cluster", "ctc", "layers", "optim", "recurrent"];
 
 /// Machine code for data-centre GPUs since 2020, and text that the driver translates for all others.
 const ARCHITECTURES: [&str; 2] = ["arch=compute_80,code=[sm_80,compute_80]", "arch=compute_90,code=sm_90"];
+
+/// The same for kernels that need clusters.
+const WITH_CLUSTERS: [&str; 1] = ["arch=compute_90,code=[sm_90,compute_90]"];
 
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed=build.rs");
@@ -32,7 +35,8 @@ fn main() -> Result<(), Box<dyn Error>> {
 fn compile(nvcc: &Path, root: &Path, out: &Path, name: &str) -> Result<(), String> {
     let mut command = Command::new(nvcc);
     command.args(["--fatbin", "--compress-mode=size", "-O3", "-std=c++17", "--Werror=all-warnings"]);
-    command.args(ARCHITECTURES.iter().flat_map(|architecture| ["-gencode", architecture]));
+    let architectures = if name == "cluster" { &WITH_CLUSTERS[..] } else { &ARCHITECTURES };
+    command.args(architectures.iter().flat_map(|architecture| ["-gencode", architecture]));
     command.arg("-o").arg(out.join(format!("{name}.fatbin"))).arg(root.join("kernels").join(format!("{name}.cu")));
     let output = command.output().map_err(|e| format!("{}: {e}", nvcc.display()))?;
     if output.status.success() {

@@ -916,3 +916,6 @@ struct Slstm {
 
 // X(name) for every cell.
 #define FOR_EACH_CELL(X) X(Lstm) X(Lstm1997) X(LstmPeephole) X(LstmCellGates) X(LstmCellGatesLinear) X(LstmCoupled) X(LstmCoupledPeephole) X(ConvLstm) X(Gru) X(GruCho) X(LiGru) X(Mgu) X(ElmanTanh) X(ElmanRelu) X(IndRnn) X(Sru) X(Slstm)
+
+// X(name) for every cell of cluster.cu.
+#define FOR_EACH_CELL_OF_CLUSTERS(X) X(Lstm) X(Lstm1997) X(LstmPeephole) X(LstmCellGates) X(LstmCellGatesLinear) X(LstmCoupled) X(LstmCoupledPeephole) X(ConvLstm) X(Gru) X(LiGru) X(ElmanTanh) X(ElmanRelu) X(Slstm)

@@ -7,6 +7,7 @@
 #ifdef FORMANT_ON_CPU
 #include "host/cuda_on_cpu.h"
 #else
+typedef unsigned long long u64;
 #define SHARED_MEMORY(name)              \
     extern __shared__ float4 name##_4[]; \
     float* name = reinterpret_cast<float*>(name##_4)
@@ -17,7 +18,7 @@ __device__ inline unsigned arrivals(const unsigned* arrived) {
 }
 #endif
 
-typedef unsigned long long u64;
+constexpr int WARP = 32;
 
 // A number that another block wrote in this launch: it must not come from this multiprocessor's own cache.
 __device__ inline float fresh(const float* x) {

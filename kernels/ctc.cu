@@ -1,16 +1,25 @@
-// The CTC loss (Graves et al. 2006) and its gradient to the logits, log-softmax inside: a block an utterance, one launch a
-// batch. As src/ctc/cpu.rs: probabilities are not kept as logarithms but as numbers m 2^e, each with an exponent of its
-// own, so that nothing is ever lost, whatever the length.
+// The CTC loss (Graves et al. 2006) and its gradient to the logits, log-softmax inside. As src/ctc/cpu.rs: probabilities are
+// not kept as logarithms but as numbers m 2^e, each with an exponent of its own, so that nothing is ever lost, whatever the
+// length.
 //
-// Bytes: alpha is written and read once, 8 (2 L + 1) a frame, and stays in L2; logits are read twice and their gradient
-// written once. What takes the time are 2 T steps one after the other, each with two barriers: some 0.4 us, 0.25 ms at
-// T = 300, whatever the number of utterances up to that of multiprocessors.
+// Three launches a batch, since frames wait for each other in one of them only:
+//
+// 1. ctc_emissions, a warp a frame: the softmax of the symbols that the utterance has.
+// 2. ctc_paths, a block an utterance: two teams of threads go through it at once, from the front (alpha) and from behind
+//    (beta; the same recursion over the reversed utterance). A thread has four neighbouring states, and hears of the one
+//    before them by a shuffle. Up to 63 labels a team is one warp, and nobody waits for anybody.
+// 3. ctc_gradient, a warp a frame: alpha times beta over the total, gathered by label.
+//
+// Bytes: logits are read twice, their gradient is written once; alpha, beta and emissions, 8 bytes each, are written and read
+// once and stay in L2. What takes the time is the second launch: T steps of some 130 cycles, one after the other, 22 us at
+// T = 300 and 1.75 GHz, whatever the number of utterances up to that of multiprocessors. The others are bound by latency, some
+// 4 us each. Expected on an H100 at (300, 16, 62, 38), launches included: 40 us.
 //
 // Sums run in a fixed order and without atomics: the same bits every time.
 #include "common.cuh"
 
 // m 2^e with m in [1, 2), or zero with an exponent below every other.
-struct Scaled {
+struct alignas(8) Scaled {
     float m;
     int e;
 };
@@ -51,145 +60,233 @@ __device__ inline double log_of(Scaled x) {
     return log(static_cast<double>(x.m)) + x.e * 0.6931471805599453;
 }
 
-// What an utterance is made of.
-struct Utterance {
-    int frames, count;
-    const int* labels;
+// Four neighbouring states are a thread's.
+constexpr int STATES = 4;
 
-    // State s: blanks at even places, labels at odd ones.
-    __device__ int symbol(int s) const {
-        return s % 2 == 0 ? 0 : labels[s / 2];
+// A batch. `offsets` [T + 1] and `lengths` [B]: the packed layout; `starts` [B + 1]: where an utterance's labels begin in
+// `labels`; `order`: the places of its labels, sorted by label, those of one label in their own order; `rooms` [B]: where its
+// part of `scratch` begins, counted in pairs.
+struct Batch {
+    const int *offsets, *lengths, *starts, *labels, *order;
+    const u64* rooms;
+    const float* logits;
+    // [N, 2]: the largest logit of each frame, and the logarithm of the sum of exponentials beside it.
+    float* sums;
+    Scaled* scratch;
+    // [B]: the probability of the labels, NaN where a logit is not finite.
+    Scaled* totals;
+    float* loss;
+};
+
+// An utterance: frames, labels, states, and its part of the scratch.
+struct Utterance {
+    int frames, count, states, stride;
+    const int *labels, *order;
+    Scaled *emissions, *paths;
+
+    __device__ Utterance(const Batch& x, int b) {
+        frames = x.lengths[b];
+        count = x.starts[b + 1] - x.starts[b];
+        states = 2 * count + 1;
+        stride = (states + STATES - 1) / STATES * STATES;
+        labels = x.labels + x.starts[b];
+        order = x.order + x.starts[b];
+        emissions = x.scratch + 2 * x.rooms[b];
+        // Four states lie on a boundary of 16 bytes.
+        paths = emissions + (static_cast<u64>(frames) * (count + 1) + 1) / 2 * 2;
     }
-    // Whether a path may leap from state s - 2 to s.
-    __device__ bool leaps(int s) const {
-        return s % 2 == 1 && s >= 3 && labels[s / 2] != labels[s / 2 - 1];
+
+    // Of the blank, and of label l behind it.
+    __device__ Scaled* emission(int t) const {
+        return emissions + static_cast<u64>(t) * (count + 1);
     }
-    // The states that a path can be in at frame t and still have started at the start and reach the end.
-    __device__ int first(int t) const {
-        return max(0, count - 2 * (frames - t));
-    }
-    __device__ int last(int t) const {
-        return min(count, 2 * (t + 1));
+    // What a team knows after its step n: alpha of frame n, or beta of frame T - 1 - n, whose states are counted from behind.
+    // Either has the emission of its own frame in it.
+    __device__ Scaled* path(int team, int n) const {
+        return paths + (static_cast<u64>(team) * frames + n) * stride;
     }
 };
 
-// `loss` [B]; `gradient` [N, V] for an upstream gradient of one, or null. `offsets` [T + 1] and `lengths` [B]: the packed
-// layout; `starts` [B + 1]: where an utterance's labels begin in `labels`; `order`: the places of its labels, sorted by
-// label, those of one label in their own order; `alpha_starts` [B]: where its part of the scratch `alpha` begins; `sums`:
-// scratch, [N, 2].
-//
-// Shared memory: 4 (S + 2) + S + threads numbers, where S is the largest number of states.
-extern "C" __global__ void __launch_bounds__(128) ctc(int classes, const int* offsets, const int* lengths,
-                                                      const int* starts, const int* labels, const int* order,
-                                                      const u64* alpha_starts, const float* logits, float* sums,
-                                                      Scaled* alpha, float* loss, float* gradient) {
-    SHARED_MEMORY(shared);
-    const int b = blockIdx.x, thread = threadIdx.x, threads = blockDim.x;
-    const Utterance u = {lengths[b], 2 * (starts[b + 1] - starts[b]) + 1, labels + starts[b]};
-    order += starts[b];
-    if (u.frames == 0) {
-        if (thread == 0) loss[b] = 0.0f;
-        return;
-    }
-    Scaled* own = alpha + alpha_starts[b];
-    Scaled* row = reinterpret_cast<Scaled*>(shared);  // two rows of S + 2
-    float* posterior = shared + 4 * (u.count + 2);
-    float* scratch = posterior + u.count;
-    const auto logits_at = [&](int t) { return logits + static_cast<u64>(offsets[t] + b) * classes; };
+// The sum, or the largest, of a warp's numbers; every lane gets it.
+template <class F>
+__device__ inline float of_warp(float v, F f) {
+#pragma unroll
+    for (int bit = WARP / 2; bit > 0; bit /= 2) v = f(v, __shfl_xor_sync(~0u, v, bit));
+    return v;
+}
+__device__ inline float warp_sum(float v) {
+    return of_warp(v, [](float a, float b) { return a + b; });
+}
 
-    // The largest logit of each frame, and the logarithm of the sum of exponentials beside it.
-    float bad = 0.0f;
-    for (int t = thread; t < u.frames; t += threads) {
-        const float* x = logits_at(t);
-        float high = x[0], sum = 0.0f;
-        for (int k = 1; k < classes; ++k) high = fmaxf(high, x[k]);
-        for (int k = 0; k < classes; ++k) sum += expf(x[k] - high);
-        const u64 at = static_cast<u64>(offsets[t] + b) * 2;
-        sums[at] = high;
-        sums[at + 1] = logf(sum);
-        // fmaxf passes over NaN, the sum does not.
-        if (!isfinite(sum) || !isfinite(high)) bad = 1.0f;
-    }
-    if (block_sum(bad, scratch) > 0.0f) {
-        if (thread == 0) loss[b] = nanf("");
-        for (int t = 0; gradient && t < u.frames; ++t) {
-            float* g = gradient + static_cast<u64>(offsets[t] + b) * classes;
-            for (int k = thread; k < classes; k += threads) g[k] = nanf("");
-        }
-        return;
-    }
-    const auto emission = [&](int t, int s) {
-        const u64 at = static_cast<u64>(offsets[t] + b) * 2;
-        return exp_scaled(static_cast<double>(logits_at(t)[u.symbol(s)] - sums[at]) - sums[at + 1]);
-    };
+// This warp's utterance and frame: blocks hold blockDim / WARP neighbouring frames of one utterance.
+struct Frame {
+    int b, t, lane;
 
-    // Alpha: all ways to be in a state at a frame, that frame included. Two states of nothing stand before the first.
-    const int width = u.count + 2;
-    for (int i = thread; i < 2 * width; i += threads) row[i] = zero();
-    __syncthreads();
-    for (int t = 0; t < u.frames; ++t) {
-        const Scaled* before = row + (t + 1) % 2 * width;
-        Scaled* now = row + t % 2 * width;
-        for (int s = thread; s < u.count; s += threads) {
-            Scaled a = zero();
-            if (s >= u.first(t) && s < u.last(t)) {
-                const Scaled p = emission(t, s);
-                a = t == 0 ? p : sum3_times(before[s + 2], before[s + 1], u.leaps(s) ? before[s] : zero(), p);
-            }
-            now[s + 2] = a;
-            own[static_cast<u64>(t) * u.count + s] = a;
-        }
-        __syncthreads();
+    __device__ Frame(int batch) {
+        const int warp = threadIdx.x / WARP;
+        b = blockIdx.x % batch;
+        t = blockIdx.x / batch * (blockDim.x / WARP) + warp;
+        lane = threadIdx.x % WARP;
     }
-    const Scaled* end = row + (u.frames - 1) % 2 * width;
-    const Scaled one = {1.0f, 0};
-    const Scaled total = sum3_times(end[u.count + 1], u.count > 1 ? end[u.count] : zero(), zero(), one);
-    if (thread == 0) loss[b] = static_cast<float>(-log_of(total));
-    if (!gradient) return;
+};
 
-    // Beta, times the emission of its own frame; two states of nothing stand behind the last.
-    __syncthreads();
-    for (int i = thread; i < 2 * width; i += threads) row[i] = zero();
-    __syncthreads();
-    for (int t = u.frames - 1; t >= 0; --t) {
-        const Scaled* next = row + (t + 1) % 2 * width;
-        Scaled* now = row + t % 2 * width;
-        float blank = 0.0f;
-        for (int s = thread; s < u.count; s += threads) {
-            Scaled n = zero();
-            float p = 0.0f;
-            if (s >= u.first(t) && s < u.last(t)) {
-                const Scaled two = s + 2 < u.count && u.leaps(s + 2) ? next[s + 2] : zero();
-                const Scaled beta = t == u.frames - 1 ? one : sum3_times(next[s], next[s + 1], two, one);
-                const Scaled a = own[static_cast<u64>(t) * u.count + s], q = emission(t, s);
-                const int e = a.e + beta.e - total.e;
-                p = e < -100 ? 0.0f : a.m * beta.m / total.m * exp2f(static_cast<float>(e));
-                n = normal(beta.m * q.m, beta.e + q.e);
-            }
-            now[s] = n;
-            posterior[s] = p;
-            if (s % 2 == 0) blank += p;
-        }
-        blank = block_sum(blank, scratch);
-        const u64 at = static_cast<u64>(offsets[t] + b);
-        const float *x = logits_at(t), high = sums[at * 2], log_sum = sums[at * 2 + 1];
-        float* g = gradient + at * classes;
-        for (int k = thread; k < classes; k += threads) g[k] = expf(x[k] - high - log_sum) - (k == 0 ? blank : 0.0f);
-        __syncthreads();
-        // The first place of each label takes what all of them have.
-        for (int i = thread; i < u.count / 2; i += threads) {
-            const int label = u.labels[order[i]];
-            if (i > 0 && u.labels[order[i - 1]] == label) continue;
-            float sum = 0.0f;
-            for (int j = i; j < u.count / 2 && u.labels[order[j]] == label; ++j) sum += posterior[2 * order[j] + 1];
-            g[label] -= sum;
-        }
-        __syncthreads();
+extern "C" __global__ void __launch_bounds__(256) ctc_emissions(int batch, int classes, Batch x) {
+    const Frame at(batch);
+    const Utterance u(x, at.b);
+    if (at.t >= u.frames) return;
+    const u64 row = x.offsets[at.t] + at.b;
+    const float* logits = x.logits + row * classes;
+    float high = -INFINITY, sum = 0.0f;
+    for (int k = at.lane; k < classes; k += WARP) high = fmaxf(high, logits[k]);
+    high = of_warp(high, [](float a, float b) { return fmaxf(a, b); });
+    for (int k = at.lane; k < classes; k += WARP) sum += expf(logits[k] - high);
+    sum = warp_sum(sum);
+    const float log_sum = logf(sum);
+    if (at.lane == 0) {
+        x.sums[2 * row] = high;
+        x.sums[2 * row + 1] = log_sum;
+    }
+    // fmaxf passes over NaN, the sum does not.
+    const bool finite = isfinite(sum) && isfinite(high);
+    Scaled* emission = u.emission(at.t);
+    for (int l = at.lane; l <= u.count; l += WARP) {
+        const int symbol = l == 0 ? 0 : u.labels[l - 1];
+        emission[l] = finite ? exp_scaled(static_cast<double>(logits[symbol] - high) - log_sum) : Scaled{NAN, 0};
     }
 }
 
-// out[row, k] = g[row, k] upstream[utterance of row]
-extern "C" __global__ void scale_utterances(u64 n, int classes, const int* utterance, const float* upstream, const float* g,
-                                            float* out) {
-    for (u64 i = begin(); i < n; i += stride()) out[i] = g[i] * upstream[utterance[i / classes]];
+// A lane's neighbour's.
+__device__ inline Scaled from_lane_before(Scaled v) {
+    return {__shfl_up_sync(~0u, v.m, 1), __shfl_up_sync(~0u, v.e, 1)};
+}
+
+// `teams`: 2, or only alpha's, and nothing of it is kept. Shared memory: 4 numbers a warp, and 4.
+extern "C" __global__ void __launch_bounds__(512) ctc_paths(int teams, Batch x) {
+    // Emissions are read so many steps ahead: the latency of L2.
+    constexpr int AHEAD = 4;
+    SHARED_MEMORY(shared);
+    const Utterance u(x, blockIdx.x);
+    if (u.frames == 0) {
+        if (threadIdx.x == 0) x.loss[blockIdx.x] = 0.0f;
+        return;
+    }
+    const int size = blockDim.x / teams, team = threadIdx.x / size, i = threadIdx.x % size;
+    const int warps = blockDim.x / WARP, warp = threadIdx.x / WARP, lane = threadIdx.x % WARP;
+    // [2, warps]: the last states of warps after a step, for the warps behind; then the two last states.
+    Scaled* const edges = reinterpret_cast<Scaled*>(shared);
+    Scaled* const ends = edges + 2 * warps;
+    const bool waits = size > WARP;
+
+    // Labels of states 4 i + 1 and 4 i + 3, as this team counts them.
+    const auto place = [&](int l) { return team == 0 ? l : u.count - 1 - l; };
+    const int first = 2 * i, second = 2 * i + 1;
+    const bool has_first = first < u.count, has_second = second < u.count;
+    const bool leaps_first = has_first && first > 0 && u.labels[place(first)] != u.labels[place(first - 1)];
+    const bool leaps_second = has_second && u.labels[place(second)] != u.labels[place(first)];
+    struct Emission {
+        Scaled blank, first, second;
+    };
+    const auto read = [&](int n) {
+        Emission e = {zero(), zero(), zero()};
+        if (n >= u.frames) return e;
+        const Scaled* row = u.emission(team == 0 ? n : u.frames - 1 - n);
+        e.blank = row[0];
+        if (has_first) e.first = row[1 + place(first)];
+        if (has_second) e.second = row[1 + place(second)];
+        return e;
+    };
+    Emission ahead[AHEAD];
+#pragma unroll
+    for (int n = 0; n < AHEAD; ++n) ahead[n] = read(n);
+    Scaled v[STATES] = {zero(), zero(), zero(), zero()};
+    bool finite = true;
+    for (int start = 0; start < u.frames; start += AHEAD) {
+#pragma unroll
+        for (int slot = 0; slot < AHEAD; ++slot) {
+            const int n = start + slot;
+            if (n >= u.frames) break;
+            const Emission p = ahead[slot];
+            ahead[slot] = read(n + AHEAD);
+            finite = finite && isfinite(p.blank.m);
+            Scaled before = from_lane_before(v[3]);
+            if (lane == 0) before = i > 0 && n > 0 ? edges[(n + 1) % 2 * warps + warp - 1] : zero();
+            if (n == 0) {
+                // A path begins in one of the first two states.
+                if (i == 0) {
+                    v[0] = p.blank;
+                    v[1] = p.first;
+                }
+            } else {
+                v[3] = sum3_times(v[3], v[2], leaps_second ? v[1] : zero(), p.second);
+                v[2] = sum3_times(v[2], v[1], zero(), p.blank);
+                v[1] = sum3_times(v[1], v[0], leaps_first ? before : zero(), p.first);
+                v[0] = sum3_times(v[0], before, zero(), p.blank);
+            }
+            if (teams == 2 && STATES * i < u.stride) {
+                float4* to = reinterpret_cast<float4*>(u.path(team, n) + STATES * i);
+                to[0] = {v[0].m, __int_as_float(v[0].e), v[1].m, __int_as_float(v[1].e)};
+                to[1] = {v[2].m, __int_as_float(v[2].e), v[3].m, __int_as_float(v[3].e)};
+            }
+            if (waits) {
+                if (lane == WARP - 1) edges[n % 2 * warps + warp] = v[3];
+                __syncthreads();
+            }
+        }
+    }
+    // It ends in one of the last two.
+#pragma unroll
+    for (int s = 0; s < STATES; ++s) {
+        const int behind = u.states - 1 - (STATES * i + s);
+        if (team == 0 && (behind == 0 || behind == 1)) ends[behind] = v[s];
+    }
+    __syncthreads();
+    if (threadIdx.x == 0) {
+        const Scaled total = sum3_times(ends[0], u.count > 0 ? ends[1] : zero(), zero(), {1.0f, 0});
+        x.totals[blockIdx.x] = finite ? total : Scaled{NAN, 0};
+        x.loss[blockIdx.x] = finite ? static_cast<float>(-log_of(total)) : NAN;
+    }
+}
+
+// `gradient` [N, V]: the loss's, times the utterance's `upstream`. Shared memory: `most` numbers a warp, the largest number of
+// states.
+extern "C" __global__ void __launch_bounds__(256) ctc_gradient(int batch, int classes, int most, Batch x,
+                                                               const float* upstream, float* gradient) {
+    SHARED_MEMORY(shared);
+    const Frame at(batch);
+    const Utterance u(x, at.b);
+    if (at.t >= u.frames) return;
+    const Scaled total = x.totals[at.b];
+    const u64 row = x.offsets[at.t] + at.b;
+    float* g = gradient + row * classes;
+    if (!isfinite(total.m)) {
+        for (int k = at.lane; k < classes; k += WARP) g[k] = NAN;
+        return;
+    }
+    // The probability of being in a state.
+    float* posterior = shared + threadIdx.x / WARP * most;
+    const Scaled *alpha = u.path(0, at.t), *beta = u.path(1, u.frames - 1 - at.t), *emission = u.emission(at.t);
+    float blank = 0.0f;
+    for (int s = at.lane; s < u.states; s += WARP) {
+        const Scaled a = alpha[s], b = beta[u.states - 1 - s], p = emission[s % 2 == 0 ? 0 : 1 + s / 2];
+        const int e = a.e + b.e - p.e - total.e;
+        const bool nothing = a.m == 0.0f || b.m == 0.0f || e < -100;
+        const float there = nothing ? 0.0f : a.m * b.m / (p.m * total.m) * exp2f(static_cast<float>(e));
+        posterior[s] = there;
+        if (s % 2 == 0) blank += there;
+    }
+    blank = warp_sum(blank);
+    const float *logits = x.logits + row * classes, high = x.sums[2 * row], log_sum = x.sums[2 * row + 1];
+    const float times = upstream[at.b];
+    for (int k = at.lane; k < classes; k += WARP) {
+        g[k] = times * (expf(logits[k] - high - log_sum) - (k == 0 ? blank : 0.0f));
+    }
+    __syncwarp();
+    // The first place of each label takes what all of them have.
+    for (int i = at.lane; i < u.count; i += WARP) {
+        const int label = u.labels[u.order[i]];
+        if (i > 0 && u.labels[u.order[i - 1]] == label) continue;
+        float sum = 0.0f;
+        for (int j = i; j < u.count && u.labels[u.order[j]] == label; ++j) sum += posterior[2 * u.order[j] + 1];
+        g[label] -= times * sum;
+    }
 }

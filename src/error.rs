@@ -79,8 +79,14 @@ pub enum Error {
     #[error("{0}")]
     Invalid(String),
     /// The tensor library failed.
-    #[error(transparent)]
+    #[error("{}", without_backtrace(.0))]
     Tensor(#[from] candle_core::Error),
+}
+
+/// What candle says without the backtrace that it appends where RUST_BACKTRACE is set.
+fn without_backtrace(error: &candle_core::Error) -> String {
+    let text = error.to_string();
+    text.split("\n   0: ").next().unwrap_or_default().trim_end().to_owned()
 }
 
 impl Error {

@@ -11,6 +11,7 @@
 #define __global__
 #define __device__
 #define __launch_bounds__(...)
+#define __cluster_dims__(...)
 
 struct uint3_ {
     unsigned x, y, z;
@@ -18,6 +19,8 @@ struct uint3_ {
 struct alignas(16) float4 {
     float x, y, z, w;
 };
+
+typedef unsigned long long u64;
 
 namespace cpu {
 
@@ -29,8 +32,19 @@ struct Thread {
 Thread& self();
 // Lets the others run.
 void yield();
-// Waits for the threads of the block.
+// Waits for the threads of the block, of the warp, of the cluster.
 void meet_block();
+void meet_warp();
+void meet_cluster();
+// What another thread of the warp gives at its same call.
+float exchange(float value, unsigned with);
+// The place in the shared memory of a block of this cluster that `own` is in this block's.
+void* in_block(unsigned rank, void* own);
+// An mbarrier: phases are counted, and end when it was told of what to expect and that has come.
+void barrier_make(u64* barrier);
+void barrier_expect(u64* barrier, unsigned bytes);
+void barrier_came(u64* barrier, unsigned bytes);
+void barrier_wait(u64* barrier, unsigned parity);
 
 }  // namespace cpu
 
@@ -43,6 +57,23 @@ void meet_block();
 
 inline void __syncthreads() {
     cpu::meet_block();
+}
+inline float __shfl_xor_sync(unsigned, float value, int bit) {
+    return cpu::exchange(value, threadIdx.x ^ bit);
+}
+inline float __shfl_up_sync(unsigned, float value, unsigned by) {
+    const unsigned lane = threadIdx.x % 32;
+    return cpu::exchange(value, lane < by ? lane : lane - by);
+}
+inline int __shfl_up_sync(unsigned, int value, unsigned by) {
+    float bits;
+    std::memcpy(&bits, &value, sizeof bits);
+    bits = __shfl_up_sync(0, bits, by);
+    std::memcpy(&value, &bits, sizeof value);
+    return value;
+}
+inline void __syncwarp() {
+    cpu::meet_warp();
 }
 inline void __threadfence() {}
 inline unsigned atomicAdd(unsigned* at, unsigned value) {
@@ -78,3 +109,24 @@ inline float __int_as_float(int bits) {
     return x;
 }
 using std::isfinite;
+
+namespace cluster {
+
+inline void make(u64* barrier) {
+    cpu::barrier_make(barrier);
+}
+inline void expect(u64* barrier, unsigned bytes) {
+    cpu::barrier_expect(barrier, bytes);
+}
+inline void wait(u64* barrier, unsigned parity) {
+    cpu::barrier_wait(barrier, parity);
+}
+inline void send(float* to, float value, u64* barrier, unsigned rank) {
+    *static_cast<float*>(cpu::in_block(rank, to)) = value;
+    cpu::barrier_came(static_cast<u64*>(cpu::in_block(rank, barrier)), sizeof value);
+}
+inline void meet() {
+    cpu::meet_cluster();
+}
+
+}  // namespace cluster

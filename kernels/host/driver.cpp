@@ -3,6 +3,7 @@
 // scripts/host-cuda builds it; only what formant and candle call is here.
 //
 // Of candle's own kernels it knows the few that a training step uses.
+#include <algorithm>
 #include <chrono>
 #include <cstdint>
 #include <cstdio>
@@ -184,7 +185,8 @@ int launch(Function* function, cpu::Launch shape, void** arguments) {
     ++counted.counts["launch " + function->name];
     const auto& all = cpu::kernels();
     if (const auto found = all.find(function->name); found != all.end()) {
-        cpu::launch(function->name, shape, [&] { found->second(arguments); });
+        shape.together = std::max(shape.together, found->second.cluster);
+        cpu::launch(function->name, shape, [&] { found->second.run(arguments); });
         return SUCCESS;
     }
     if (candle(function->name, arguments)) return SUCCESS;
@@ -261,8 +263,8 @@ int cuDeviceGetAttribute(int* value, int attribute, int) {
         case 75: *value = 9; break;                                            // compute capability
         case 76: *value = 0; break;
         case 97: *value = 227 << 10; break;  // shared memory of a block
-        case 81: *value = 228 << 10; break;  // shared memory of a multiprocessor
         case 115: *value = 1; break;         // memory pools
+        case 120: *value = 1; break;         // clusters
         default: *value = 0; break;
     }
     return SUCCESS;
@@ -390,13 +392,22 @@ int cuModuleGetFunction(void** function, void*, const char* name) {
 int cuFuncSetAttribute(void*, int, int) {
     return SUCCESS;
 }
+int cuOccupancyMaxActiveBlocksPerMultiprocessorWithFlags(int* blocks, void*, int threads, size_t shared, unsigned) {
+    const int by_shared = (228 << 10) / (shared + 1024), by_threads = 2048 / threads;
+    *blocks = by_shared < by_threads ? by_shared : by_threads;
+    return SUCCESS;
+}
+int cuOccupancyMaxActiveClusters(int* clusters, void*, const void*) {
+    *clusters = 4;
+    return SUCCESS;
+}
 int cuLaunchKernel(void* function, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by, unsigned bz,
                    unsigned shared, void*, void** arguments, void**) {
-    return launch(static_cast<Function*>(function), {{gx, gy, gz}, {bx, by, bz}, shared, false}, arguments);
+    return launch(static_cast<Function*>(function), {{gx, gy, gz}, {bx, by, bz}, shared, 1}, arguments);
 }
 int cuLaunchCooperativeKernel(void* function, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by, unsigned bz,
                               unsigned shared, void*, void** arguments) {
-    return launch(static_cast<Function*>(function), {{gx, gy, gz}, {bx, by, bz}, shared, true}, arguments);
+    return launch(static_cast<Function*>(function), {{gx, gy, gz}, {bx, by, bz}, shared, gx * gy * gz}, arguments);
 }
 
 int cublasCreate_v2(void** handle) {

@@ -94,14 +94,49 @@ void after([[maybe_unused]] char* at) {
 #endif
 }
 
-struct Block {
-    // Where the launch, barriers in turn, and the end are ordered: a thread may be at the next barrier before another has
-    // left this one, and that orders nothing between them.
-    char start = 0, barriers[2] = {}, end = 0;
-    std::unique_ptr<float[]> shared;
+// Threads that meet, again and again: those that are still alive.
+struct Meeting {
+    // Where meetings in turn are ordered: a thread may be at the next one before another has left this one, and that orders
+    // nothing between them.
+    char marks[2] = {};
     unsigned alive = 0, waiting = 0;
     uint64_t opened = 0;
+
+    char* mark() {
+        return &marks[opened % 2];
+    }
+    void open_if_all_came();
+    void meet();
+    void leave();
 };
+
+// Threads of a warp.
+constexpr unsigned WARP = 32;
+
+struct Warp : Meeting {
+    // What its threads give at a call, and at the next one.
+    float given[2][WARP];
+};
+
+struct Block : Meeting {
+    // Where the launch and the end are ordered.
+    char start = 0, end = 0;
+    std::unique_ptr<float[]> room;
+    float* shared = nullptr;
+    std::vector<Warp> warps;
+    // Those that are resident with it, and its place among them.
+    std::vector<Block>* together = nullptr;
+    Meeting* cluster = nullptr;
+};
+
+// An mbarrier in shared memory.
+struct Counted {
+    int32_t missing;
+    bool told;
+    // The phase's parity is the number's lowest bit.
+    uint8_t phase;
+};
+static_assert(sizeof(Counted) == sizeof(u64));
 
 struct Fiber {
     Context context;
@@ -132,10 +167,31 @@ void to_scheduler() {
     own->context.go(scheduler);
 }
 
-void open_barrier(Block& block) {
-    block.waiting = 0;
-    ++block.opened;
+void Meeting::open_if_all_came() {
+    if (alive == 0 || waiting < alive) return;
+    waiting = 0;
+    ++opened;
     progress = true;
+}
+
+void Meeting::meet() {
+    char* const here = mark();
+    before(here);
+    ++waiting;
+    const uint64_t closed = opened;
+    open_if_all_came();
+    while (opened == closed) to_scheduler();
+    after(here);
+}
+
+void Meeting::leave() {
+    before(mark());
+    --alive;
+    open_if_all_came();
+}
+
+Warp& own_warp() {
+    return running->block->warps[running->thread.thread.x / WARP];
 }
 
 void entry() {
@@ -146,9 +202,9 @@ void entry() {
     progress = true;
     Block& block = *own.block;
     before(&block.end);
-    before(&block.barriers[block.opened % 2]);
-    --block.alive;
-    if (block.alive > 0 && block.waiting == block.alive) open_barrier(block);
+    block.leave();
+    own_warp().leave();
+    block.cluster->leave();
     to_scheduler();
 }
 
@@ -192,22 +248,79 @@ void yield() {
 }
 
 void meet_block() {
-    Block& block = *running->block;
-    char* const barrier = &block.barriers[block.opened % 2];
-    before(barrier);
-    ++block.waiting;
-    if (block.waiting == block.alive) {
-        open_barrier(block);
-    } else {
-        for (const uint64_t closed = block.opened; block.opened == closed;) to_scheduler();
+    running->block->meet();
+}
+
+void meet_warp() {
+    own_warp().meet();
+}
+
+void meet_cluster() {
+    running->block->cluster->meet();
+}
+
+float exchange(float value, unsigned with) {
+    Warp& warp = own_warp();
+    auto& given = warp.given[warp.opened % 2];
+    given[running->thread.thread.x % WARP] = value;
+    warp.meet();
+    return given[with % WARP];
+}
+
+void* in_block(unsigned rank, void* own) {
+    const Block& block = *running->block;
+    if (rank >= block.together->size()) {
+        fprintf(stderr, "block %u of a cluster of %zu\n", rank, block.together->size());
+        abort();
     }
-    after(barrier);
+    const char* base = reinterpret_cast<const char*>(block.shared);
+    return reinterpret_cast<char*>((*block.together)[rank].shared) + (static_cast<char*>(own) - base);
+}
+
+namespace {
+
+// A phase ends.
+void end_phase(Counted& counted) {
+    if (!counted.told || counted.missing != 0) return;
+    counted.told = false;
+    ++counted.phase;
+    progress = true;
+}
+
+}  // namespace
+
+void barrier_make(u64* barrier) {
+    *reinterpret_cast<Counted*>(barrier) = {0, false, 0};
+}
+
+void barrier_expect(u64* barrier, unsigned bytes) {
+    Counted& counted = *reinterpret_cast<Counted*>(barrier);
+    if (counted.told) {
+        fprintf(stderr, "a barrier is told twice what to expect in a phase\n");
+        abort();
+    }
+    counted.told = true;
+    counted.missing += static_cast<int32_t>(bytes);
+    end_phase(counted);
+}
+
+void barrier_came(u64* barrier, unsigned bytes) {
+    Counted& counted = *reinterpret_cast<Counted*>(barrier);
+    before(reinterpret_cast<char*>(barrier));
+    counted.missing -= static_cast<int32_t>(bytes);
+    end_phase(counted);
+}
+
+void barrier_wait(u64* barrier, unsigned parity) {
+    const volatile Counted& counted = *reinterpret_cast<Counted*>(barrier);
+    while (counted.phase % 2 == parity) to_scheduler();
+    after(reinterpret_cast<char*>(barrier));
 }
 
 void launch(const std::string& name, const Launch& shape, const std::function<void()>& body) {
     const unsigned blocks = shape.grid.x * shape.grid.y * shape.grid.z;
     const unsigned threads = shape.block.x * shape.block.y * shape.block.z;
-    const unsigned together = shape.cooperative ? blocks : 1;
+    const unsigned together = shape.together;
     body_now = &body;
 #ifdef WITH_TSAN
     scheduler_tsan = __tsan_get_current_fiber();
@@ -215,21 +328,29 @@ void launch(const std::string& name, const Launch& shape, const std::function<vo
     std::vector<Block> alive(together);
     for (unsigned first = 0; first < blocks; first += together) {
         std::vector<Fiber*> fibers;
+        Meeting cluster;
+        cluster.alive = together * threads;
         for (unsigned b = 0; b < together; ++b) {
             Block& block = alive[b];
             const size_t numbers = shape.shared_bytes / sizeof(float) + 4;
-            block.shared.reset(new float[numbers]);
-            memset(block.shared.get(), 0xff, numbers * sizeof(float));
+            block.room.reset(new float[numbers]);
+            memset(block.room.get(), 0xff, numbers * sizeof(float));
+            block.shared = block.room.get();
+            block.shared += (16 - reinterpret_cast<uintptr_t>(block.shared) % 16) % 16 / sizeof(float);
             block.alive = threads;
+            block.together = &alive;
+            block.cluster = &cluster;
+            block.warps.resize((threads + WARP - 1) / WARP);
+            for (unsigned w = 0; w < block.warps.size(); ++w) {
+                block.warps[w].alive = threads < (w + 1) * WARP ? threads - w * WARP : WARP;
+            }
             for (unsigned t = 0; t < threads; ++t) {
                 const size_t n = fibers.size();
                 if (n == kept.size()) kept.push_back(std::make_unique<Fiber>());
                 Fiber& fiber = *kept[n];
                 fiber.block = &block;
                 fiber.done = false;
-                float* shared = block.shared.get();
-                shared += (16 - reinterpret_cast<uintptr_t>(shared) % 16) % 16 / sizeof(float);
-                fiber.thread = {place(t, shape.block), place(first + b, shape.grid), shape.block, shape.grid, shared};
+                fiber.thread = {place(t, shape.block), place(first + b, shape.grid), shape.block, shape.grid, block.shared};
                 fiber.context.start(fiber.stack.get(), STACK, entry);
 #ifdef WITH_TSAN
                 if (!fiber.tsan) fiber.tsan = __tsan_create_fiber(0);

@@ -10,8 +10,8 @@ namespace cpu {
 struct Launch {
     uint3_ grid, block;
     size_t shared_bytes;
-    // Whether all blocks are resident at once, so that they may wait for each other.
-    bool cooperative;
+    // Blocks that are resident at once, so that they may wait for each other: all of a cooperative launch, or a cluster.
+    unsigned together;
 };
 
 // Runs `body` in every thread. Aborts the program where threads wait for ever.

@@ -6,8 +6,12 @@
 
 namespace cpu {
 
-// Runs the kernel in one thread; the arguments are pointers to their values.
-using Entry = std::function<void(void** arguments)>;
+struct Entry {
+    // Runs the kernel in one thread; the arguments are pointers to their values.
+    std::function<void(void** arguments)> run;
+    // Blocks of a cluster; 1: it is launched without.
+    unsigned cluster;
+};
 
 const std::map<std::string, Entry>& kernels();
 

@@ -4,114 +4,149 @@
 use crate::cuda::{Argument, Call, Grid, Kernel};
 use crate::lengths::Lengths;
 use crate::phones::Labels;
+use candle_core::Result;
 use candle_core::cuda_backend::cudarc::driver::{CudaSlice, CudaView};
-use candle_core::{Result, bail};
 
-/// Threads of a block.
-const THREADS: usize = 128;
+/// Threads of a warp, and of a block that serves a frame with each of its warps.
+const WARP: usize = 32;
+const THREADS: usize = 256;
+/// States of a thread where paths are followed, and threads of a team.
+const STATES: usize = 4;
+const MOST_THREADS: usize = 256;
 
-/// Each utterance's loss, `[B]`, and, if wanted, its gradient for an upstream one of 1, `[N, V]`. `logits` `[N, V]`.
-///
-/// # Errors
-/// If an utterance has more labels than a block's shared memory has room for: some 2,300 where a block may have 48 KiB,
-/// 11,000 on an H100.
+/// The most labels that an utterance may have here. (Longer ones are the CPU's.)
+pub const MOST_LABELS: usize = (STATES * MOST_THREADS - 1) / 2;
+
+/// A batch on the device, and what a backward pass needs.
+pub struct Saved {
+    shape: Sizes,
+    /// All whole numbers: rooms (of 64 bits), offsets, lengths, starts, labels, order.
+    numbers: CudaSlice<i32>,
+    sums: CudaSlice<f32>,
+    scratch: CudaSlice<f32>,
+    totals: CudaSlice<f32>,
+}
+
+/// Counts of a batch.
+#[derive(Clone, Copy)]
+struct Sizes {
+    batch: usize,
+    rows: usize,
+    steps: usize,
+    labels: usize,
+    /// The most labels of an utterance.
+    most: usize,
+    classes: usize,
+}
+
+impl Sizes {
+    /// A warp for every frame of every utterance, as if all were as long as the longest.
+    fn frames(&self, shared: usize) -> Grid {
+        let warps = THREADS / WARP;
+        let blocks = self.batch * self.steps.div_ceil(warps);
+        Grid { blocks, threads: THREADS, shared: warps * shared, cooperative: false }
+    }
+}
+
+impl Saved {
+    /// `Batch` of the kernels.
+    fn pointers(&self, call: Call<'_>, logits: &CudaView<'_, f32>, loss: u64) -> [u64; 11] {
+        let Sizes { batch, steps, labels, .. } = self.shape;
+        let rooms = call.address(&self.numbers);
+        let offsets = rooms + 8 * batch as u64;
+        let behind = |at: u64, numbers: usize| at + 4 * numbers as u64;
+        let lengths = behind(offsets, steps + 1);
+        let starts = behind(lengths, batch);
+        let symbols = behind(starts, batch + 1);
+        let order = behind(symbols, labels);
+        let [sums, scratch, totals] = [&self.sums, &self.scratch, &self.totals].map(|own| call.address(own));
+        [offsets, lengths, starts, symbols, order, rooms, call.address(logits), sums, scratch, totals, loss]
+    }
+}
+
+/// The whole numbers of a batch, and the length of the scratch in pairs of scaled numbers. `keep`: whether paths are kept.
+fn layout(labels: &[Labels], lengths: &Lengths, keep: bool) -> (Vec<i32>, usize) {
+    let count = |l: &Labels| l.as_slice().len();
+    let mut scratch = 0;
+    let mut numbers = Vec::new();
+    for (l, &frames) in labels.iter().zip(lengths.sorted()) {
+        numbers.extend([scratch as i32, (scratch as u64 >> 32) as i32]);
+        let stride = (2 * count(l) + 1).next_multiple_of(STATES);
+        scratch += (frames * (count(l) + 1)).div_ceil(2) + if keep { frames * stride } else { 0 };
+    }
+    numbers.extend(lengths.offsets().iter().chain(lengths.sorted()).map(|&n| n as i32));
+    let mut start = 0;
+    numbers.push(0);
+    for l in labels {
+        start += count(l) as i32;
+        numbers.push(start);
+    }
+    numbers.extend(labels.iter().flat_map(|l| l.as_slice().iter().map(|p| p.index() as i32)));
+    for l in labels {
+        let mut order: Vec<usize> = (0..count(l)).collect();
+        order.sort_by_key(|&i| l.as_slice()[i].index());
+        numbers.extend(order.into_iter().map(|i| i as i32));
+    }
+    (numbers, scratch)
+}
+
+/// Each utterance's loss, `[B]`, and, if wanted, what its gradient is made of. `logits` `[N, V]`; no utterance has more than
+/// [`MOST_LABELS`].
 pub fn loss(
     call: Call<'_>,
     logits: &CudaView<'_, f32>,
     classes: usize,
     labels: &[Labels],
     lengths: &Lengths,
-    wants_gradient: bool,
-) -> Result<(CudaSlice<f32>, Option<CudaSlice<f32>>)> {
-    let (rows, batch) = (lengths.rows(), lengths.batch());
-    let loss = call.room(batch)?;
-    let gradient = if wants_gradient { Some(call.room(rows * classes)?) } else { None };
-    if batch == 0 {
-        return Ok((loss, gradient));
+    keep: bool,
+) -> Result<(CudaSlice<f32>, Saved)> {
+    let counts = labels.iter().map(|l| l.as_slice().len());
+    let shape = Sizes {
+        batch: lengths.batch(),
+        rows: lengths.rows(),
+        steps: lengths.steps(),
+        labels: counts.clone().sum(),
+        most: counts.max().unwrap_or(0),
+        classes,
+    };
+    let (numbers, scratch) = layout(labels, lengths, keep);
+    let loss = call.room(shape.batch)?;
+    let saved = Saved {
+        shape,
+        numbers: call.upload(&numbers)?,
+        sums: call.room(2 * shape.rows)?,
+        scratch: call.room(4 * scratch)?,
+        totals: call.room(2 * shape.batch)?,
+    };
+    if shape.batch == 0 {
+        return Ok((loss, saved));
     }
-    let most = labels.iter().map(|l| l.as_slice().len()).max().unwrap_or(0);
-    let states = 2 * most + 1;
-    let shared = 4 * (states + 2) + states + THREADS;
-    if shared > call.limits()?.shared {
-        bail!("ctc-loss: an utterance of {most} labels is too long for this GPU: cut it, or train on the CPU")
+    let pointers = saved.pointers(call, logits, call.address(&loss));
+    let [batch, classes] = [shape.batch as i32, classes as i32];
+    if shape.steps > 0 {
+        call.launch(Kernel("ctc", "ctc_emissions"), shape.frames(0), &[&batch, &classes, &pointers])?;
     }
-    // All whole numbers in one copy: offsets, lengths, starts, labels, order.
-    let starts = labels.iter().scan(0, |start, l| {
-        *start += l.as_slice().len();
-        Some(*start)
-    });
-    let symbols = labels.iter().flat_map(|l| l.as_slice().iter().map(|p| p.index()));
-    let orders = labels.iter().flat_map(|l| {
-        let mut order: Vec<usize> = (0..l.as_slice().len()).collect();
-        order.sort_by_key(|&i| l.as_slice()[i].index());
-        order
-    });
-    let numbers: Vec<i32> = lengths
-        .offsets()
-        .iter()
-        .chain(lengths.sorted())
-        .copied()
-        .chain(std::iter::once(0))
-        .chain(starts)
-        .chain(symbols)
-        .chain(orders)
-        .map(|n| n as i32)
-        .collect();
-    let count: usize = labels.iter().map(|l| l.as_slice().len()).sum();
-    let numbers = call.upload(&numbers)?;
-    let at = call.address(&numbers);
-    let place = |n: usize| at + 4 * n as u64;
-    let first = [0, lengths.steps() + 1, lengths.steps() + 1 + batch, lengths.steps() + 2 + 2 * batch];
-    let [offsets, sorted, starts, symbols] = first.map(place);
-    let order = place(first[3] + count);
-    let mut scratch = 0;
-    let alpha_starts: Vec<u64> = labels
-        .iter()
-        .zip(lengths.sorted())
-        .map(|(l, frames)| {
-            let start = scratch;
-            scratch += (frames * (2 * l.as_slice().len() + 1)) as u64;
-            start
-        })
-        .collect();
-    let (alpha_starts, alpha) = (call.upload(&alpha_starts)?, call.room(2 * scratch as usize)?);
-    let sums = call.room(2 * rows)?;
-    let gradient_at = gradient.as_ref().map_or(0, |gradient| call.address(gradient));
-    let grid = Grid { blocks: batch, threads: THREADS, shared, cooperative: false };
-    let classes = classes as i32;
-    let arguments: [&dyn Argument; 12] = [
-        &classes,
-        &offsets,
-        &sorted,
-        &starts,
-        &symbols,
-        &order,
-        &alpha_starts,
-        logits,
-        &sums,
-        &alpha,
-        &loss,
-        &gradient_at,
-    ];
-    call.launch(Kernel("ctc", "ctc"), grid, &arguments)?;
-    Ok((loss, gradient))
+    let (teams, team) = (if keep { 2 } else { 1 }, (2 * shape.most + 1).div_ceil(STATES).next_multiple_of(WARP));
+    let threads = teams * team;
+    let grid = Grid { blocks: shape.batch, threads, shared: 4 * threads / WARP + 4, cooperative: false };
+    call.launch(Kernel("ctc", "ctc_paths"), grid, &[&(teams as i32), &pointers])?;
+    Ok((loss, saved))
 }
 
-/// The gradient times each utterance's upstream one.
-pub fn scale(
+/// The gradient to the logits, `[N, V]`, times each utterance's upstream one. The loss must have been told to keep.
+pub fn gradient(
     call: Call<'_>,
-    gradient: &CudaSlice<f32>,
+    saved: &Saved,
+    logits: &CudaView<'_, f32>,
     upstream: &CudaView<'_, f32>,
-    classes: usize,
-    lengths: &Lengths,
 ) -> Result<CudaSlice<f32>> {
-    let n = lengths.rows() * classes;
-    let out = call.room(n)?;
-    if n > 0 {
-        let utterances: Vec<i32> = lengths.places().map(|(_, b)| b as i32).collect();
-        let utterances = call.upload(&utterances)?;
-        let arguments: [&dyn Argument; 6] = [&(n as u64), &(classes as i32), &utterances, upstream, gradient, &out];
-        call.launch(Kernel("ctc", "scale_utterances"), Grid::over(n), &arguments)?;
+    let shape = saved.shape;
+    let out = call.room(shape.rows * shape.classes)?;
+    if shape.rows > 0 {
+        let [batch, classes, states] = [shape.batch, shape.classes, 2 * shape.most + 1].map(|n| n as i32);
+        let pointers = saved.pointers(call, logits, 0);
+        let arguments: [&dyn Argument; 6] = [&batch, &classes, &states, &pointers, upstream, &out];
+        call.launch(Kernel("ctc", "ctc_gradient"), shape.frames(2 * shape.most + 1), &arguments)?;
     }
     Ok(out)
 }
@@ -131,13 +166,14 @@ mod tests {
     fn agrees_with_the_cpu() -> Result<()> {
         let Some(device) = crate::cuda::for_tests() else { return Ok(()) };
         let mut rng = Rng::stream(5, "ctc", 0);
-        let frames = [70, 1, 0, 33, 33, 12, 400];
-        for (classes, spread) in [(3, 1.0), (40, 4.0), (40, 40.0), (131, 2.0)] {
+        // The longest utterance's labels: for one warp to follow, for several, and more than there are threads for.
+        for (classes, spread, longest) in [(3, 1.0, 70), (40, 4.0, 400), (40, 40.0, 1200), (131, 2.0, 1400)] {
+            let frames = [70, 1, 0, 33, 33, 12, longest];
             let lengths = Lengths::new(&frames);
             let label = |rng: &mut Rng| PhoneId(1 + rng.below(classes - 1) as u16);
             let mut labels = Vec::new();
             for (b, &frames) in lengths.sorted().iter().enumerate() {
-                let mut own: Vec<PhoneId> = (0..frames * b / 8).map(|_| label(&mut rng)).collect();
+                let mut own: Vec<PhoneId> = (0..frames * b.max(4) / 10).map(|_| label(&mut rng)).collect();
                 while Labels::new(own.clone())?.frames_needed() > frames {
                     own.pop();
                 }

@@ -8,11 +8,13 @@ use super::{cpu, reference};
 use crate::cuda::Call;
 use crate::error::{Error, Result};
 use crate::lengths::Lengths;
+#[cfg(feature = "cuda")]
+use crate::nn::gpu;
 use crate::nn::op;
 use crate::phones::Labels;
 use candle_core::{CpuStorage, CustomOp1, DType, Layout, Shape, Tensor, bail};
 #[cfg(feature = "cuda")]
-use candle_core::{CudaStorage, Storage, cuda_backend::cudarc::driver::CudaSlice, op::BackpropOp};
+use candle_core::CudaStorage;
 use rayon::prelude::*;
 use std::sync::OnceLock;
 
@@ -54,9 +56,9 @@ struct CtcLoss {
     keep: bool,
     /// By utterance, `[length, V]`, for an upstream gradient of one; f32 logits only.
     gradient: OnceLock<Vec<Vec<f32>>>,
-    /// The same of logits on a GPU, `[N, V]`.
+    /// What the gradient of logits on a GPU is made of.
     #[cfg(feature = "cuda")]
-    on_gpu: OnceLock<CudaSlice<f32>>,
+    on_gpu: OnceLock<cuda::Saved>,
 }
 
 impl CtcLoss {
@@ -133,26 +135,22 @@ impl CustomOp1 for CtcLoss {
         let (classes, call) = (self.check(layout)?, Call(&logits.device));
         let Some((start, end)) = layout.contiguous_offsets() else { bail!("ctc-loss: the logits are not contiguous") };
         let view = logits.as_cuda_slice::<f32>()?.slice(start..end);
-        let (losses, gradient) = cuda::loss(call, &view, classes, &self.labels, &self.lengths, self.keep)?;
-        if let Some(gradient) = gradient {
-            let _ = self.on_gpu.set(gradient);
+        if self.labels.iter().any(|l| l.as_slice().len() > cuda::MOST_LABELS) {
+            // Too long for the kernel.
+            return gpu::on_host(logits, layout, self.labels.len(), |logits| self.forward(logits, classes));
         }
+        let (losses, saved) = cuda::loss(call, &view, classes, &self.labels, &self.lengths, self.keep)?;
+        let _ = self.on_gpu.set(saved);
         Ok((CudaStorage::wrap_cuda_slice(losses, logits.device.clone()), self.labels.len().into()))
     }
 
     fn bwd(&self, logits: &Tensor, _losses: &Tensor, upstream: &Tensor) -> candle_core::Result<Option<Tensor>> {
         let shape = logits.dims2()?;
         #[cfg(feature = "cuda")]
-        if let Some(gradient) = self.on_gpu.get() {
-            let (upstream, device) = (upstream.contiguous()?, logits.device().as_cuda_device()?);
-            let (storage, layout) = upstream.storage_and_layout();
-            let (Storage::Cuda(storage), Some((start, end))) = (&*storage, layout.contiguous_offsets()) else {
-                bail!("ctc-loss: the gradient is not on the GPU")
-            };
-            let upstream = storage.as_cuda_slice::<f32>()?.slice(start..end);
-            let out = cuda::scale(Call(device), gradient, &upstream, shape.1, &self.lengths)?;
-            let out = Storage::Cuda(CudaStorage::wrap_cuda_slice(out, device.clone()));
-            return Ok(Some(Tensor::from_storage(out, shape, BackpropOp::none(), false)));
+        if let Some(saved) = self.on_gpu.get() {
+            return gpu::with([&logits.contiguous()?, &upstream.contiguous()?], |call, [logits, upstream]| {
+                Ok(Some(gpu::tensor(call, cuda::gradient(call, saved, &logits, &upstream)?, shape)))
+            });
         }
         let gradient = if logits.dtype() == DType::F64 {
             let all = op::to_vec::<f64>(logits)?;
@@ -163,7 +161,7 @@ impl CustomOp1 for CtcLoss {
             let Some(gradients) = self.gradient.get() else { bail!("ctc-loss: the forward pass kept nothing") };
             op::from_vec(self.scatter(gradients, &op::to_vec::<f32>(upstream)?, shape.1), shape)?
         };
-        Ok(Some(gradient))
+        Ok(Some(gradient.to_device(logits.device())?))
     }
 }
 

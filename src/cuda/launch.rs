@@ -24,6 +24,7 @@ pub struct Kernel<'a>(pub &'static str, pub &'a str);
 const IMAGES: &[(&str, &[u8])] = &[
     ("layers", include_bytes!(concat!(env!("OUT_DIR"), "/layers.fatbin"))),
     ("recurrent", include_bytes!(concat!(env!("OUT_DIR"), "/recurrent.fatbin"))),
+    ("cluster", include_bytes!(concat!(env!("OUT_DIR"), "/cluster.fatbin"))),
     ("ctc", include_bytes!(concat!(env!("OUT_DIR"), "/ctc.fatbin"))),
     ("optim", include_bytes!(concat!(env!("OUT_DIR"), "/optim.fatbin"))),
 ];
@@ -51,6 +52,16 @@ impl Grid {
     pub fn rows(n: usize, width: usize) -> Self {
         let threads = width.next_power_of_two().clamp(32, 256);
         Self { blocks: n, threads, shared: threads, cooperative: false }
+    }
+}
+
+impl Grid {
+    fn config(self) -> LaunchConfig {
+        LaunchConfig {
+            grid_dim: (self.blocks as u32, 1, 1),
+            block_dim: (self.threads as u32, 1, 1),
+            shared_mem_bytes: 4 * self.shared as u32,
+        }
     }
 }
 
@@ -91,8 +102,8 @@ pub struct Limits {
     pub multiprocessors: usize,
     /// f32 numbers of shared memory that a block may have.
     pub shared: usize,
-    /// And all blocks of a multiprocessor together.
-    pub shared_in_all: usize,
+    /// Whether blocks can form clusters.
+    pub clusters: bool,
 }
 
 /// A matrix in row-major order, or `batch` of them.
@@ -156,37 +167,39 @@ impl Call<'_> {
     pub fn limits(&self) -> Result<Limits> {
         use sys::CUdevice_attribute::{
             CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN as BLOCK,
-            CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_MULTIPROCESSOR as ALL,
-            CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT as COUNT,
+            CU_DEVICE_ATTRIBUTE_CLUSTER_LAUNCH as CLUSTERS, CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT as COUNT,
         };
         let stream = self.0.cuda_stream();
         let attribute = |which| Ok::<_, candle_core::Error>(stream.context().attribute(which).w()? as usize);
         Ok(Limits {
             multiprocessors: attribute(COUNT)?,
             shared: attribute(BLOCK)? / 4,
-            shared_in_all: attribute(ALL)? / 4,
+            clusters: attribute(CLUSTERS)? > 0,
         })
+    }
+
+    /// How many blocks a multiprocessor runs at once: shared memory counts, threads, and the kernel's registers.
+    pub fn blocks_at_once(&self, kernel: Kernel<'_>, grid: Grid) -> Result<usize> {
+        let (function, bytes) = (function(self.0, kernel)?, 4 * grid.shared);
+        Ok(function.occupancy_max_active_blocks_per_multiprocessor(grid.threads as u32, bytes, None).w()? as usize)
+    }
+
+    /// How many clusters the device runs at once, of a kernel that says itself how large they are.
+    pub fn clusters_at_once(&self, kernel: Kernel<'_>, grid: Grid) -> Result<usize> {
+        let (function, stream) = (function(self.0, kernel)?, self.0.cuda_stream());
+        Ok(function.occupancy_max_active_clusters(grid.config(), &stream).w()? as usize)
     }
 
     /// Launches a kernel.
     pub fn launch(&self, kernel: Kernel<'_>, grid: Grid, arguments: &[&dyn Argument]) -> Result<()> {
-        let (function, bytes) = (function(self.0, kernel)?, (grid.shared * 4) as u32);
-        if bytes > 48 << 10 {
-            let attribute = sys::CUfunction_attribute_enum::CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES;
-            function.set_attribute(attribute, bytes as i32).w()?;
-        }
-        let config = LaunchConfig {
-            grid_dim: (grid.blocks as u32, 1, 1),
-            block_dim: (grid.threads as u32, 1, 1),
-            shared_mem_bytes: bytes,
-        };
+        let function = function(self.0, kernel)?;
         let stream = self.0.cuda_stream();
         let mut launch = stream.launch_builder(&function);
         arguments.iter().for_each(|argument| argument.push(&mut launch));
         // SAFETY: the kernel is ours, its arguments are as many and of the types that it declares, and it stays within the
         // numbers that they describe: the tests run each kernel on shapes that are not round.
         let launched =
-            unsafe { if grid.cooperative { launch.launch_cooperative(config) } else { launch.launch(config) } };
+            unsafe { if grid.cooperative { launch.launch_cooperative(grid.config()) } else { launch.launch(grid.config()) } };
         match launched {
             Ok(_) => Ok(()),
             Err(error) => bail!("kernel {}: {error}", kernel.1),
@@ -251,6 +264,9 @@ fn function(device: &CudaDevice, Kernel(module, name): Kernel<'_>) -> Result<Cud
         return Ok(function.clone());
     }
     let function = image.load_function(name).w()?;
+    // All that a block may have, instead of the 48 KiB that it gets unasked.
+    let attribute = sys::CUfunction_attribute_enum::CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES;
+    function.set_attribute(attribute, 4 * Call(device).limits()?.shared as i32).w()?;
     functions.insert(name.to_owned(), function.clone());
     Ok(function)
 }

@@ -54,8 +54,9 @@ library!(
         cuEventRecord cuFuncSetAttribute cuGetErrorString cuInit cuLaunchCooperativeKernel cuLaunchKernel
         cuMemAllocAsync cuMemAlloc_v2 cuMemFreeAsync cuMemFree_v2 cuMemPoolSetAttribute cuMemcpyDtoDAsync_v2
         cuMemcpyDtoHAsync_v2 cuMemcpyHtoDAsync_v2 cuMemcpyPeerAsync cuMemsetD8Async cuModuleGetFunction
-        cuModuleLoad cuModuleLoadData cuModuleUnload cuStreamCreate cuStreamDestroy_v2 cuStreamIsCapturing
-        cuStreamSynchronize cuStreamWaitEvent
+        cuModuleLoad cuModuleLoadData cuModuleUnload cuOccupancyMaxActiveBlocksPerMultiprocessorWithFlags
+        cuOccupancyMaxActiveClusters
+        cuStreamCreate cuStreamDestroy_v2 cuStreamIsCapturing cuStreamSynchronize cuStreamWaitEvent
     ]
 );
 

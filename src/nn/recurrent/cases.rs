@@ -20,6 +20,7 @@ const SHAPES: &[(&[usize], usize, usize, usize, usize)] = &[
     (&[4, 6, 1], 2, 15, 0, 3),
     (&[4, 6, 1, 6, 3, 2, 2, 5], 2, 19, 5, 1),
     (&[3], 1, 3, 70, 1),
+    (&[2, 3], 2, 250, 0, 1),
 ];
 
 /// Whether a cell can be asked for this.

@@ -1,19 +1,14 @@
-//! The path on a GPU: `kernels/recurrent.cu` for what must wait for the step before, products by cuBLAS for all else.
+//! The path on a GPU: `kernels/cluster.cu` or `kernels/recurrent.cu` for what must wait for the step before, products by
+//! cuBLAS for all else.
 #![forbid(unsafe_code)]
 
 use super::cells::{CellKind, Spec};
-use super::problem::{Problem, Shape};
-use crate::cuda::{Call, Grid, Kernel, Limits, Matrix};
+use super::plan::{self, Path};
+use super::problem::Problem;
+use crate::cuda::{Call, Grid, Kernel, Matrix};
 use crate::nn::gpu;
 use candle_core::Result;
 use candle_core::cuda_backend::cudarc::driver::{CudaSlice, CudaView};
-
-/// Utterances of a slice, threads of a block, and the most columns of a product, as in the kernel.
-const ROWS: usize = 16;
-const THREADS: usize = 256;
-const MOST_COLUMNS: usize = 128;
-/// Numbers of shared memory beside weights and what gates hear: SCRATCH of the kernel.
-const SCRATCH: usize = 256 * 20 + THREADS * 8 + MOST_COLUMNS * ROWS;
 
 /// Weights of a layer on the device.
 pub struct Weights<'a> {
@@ -30,79 +25,6 @@ pub struct Saved {
     full: CudaSlice<f32>,
     before: CudaSlice<f32>,
     shares: Option<CudaSlice<f32>>,
-}
-
-/// How the steps of a sequence are launched.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Way {
-    /// All in one launch, weights in shared memory, where they fit and all blocks are resident at once; else by step.
-    Best,
-    /// Each phase of each step by itself.
-    Stepwise,
-}
-
-impl Way {
-    /// What the variable FORMANT_RECURRENT says: `stepwise`; otherwise the best.
-    pub fn chosen() -> Self {
-        let wanted = std::env::var("FORMANT_RECURRENT");
-        if wanted.is_ok_and(|wanted| wanted == "stepwise") { Self::Stepwise } else { Self::Best }
-    }
-}
-
-/// How the blocks of a launch share the work.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Plan {
-    /// Blocks of a group: one direction, head and slice.
-    blocks: usize,
-    /// Hidden units of a block.
-    units: usize,
-    /// Columns of the projection of a block.
-    columns: usize,
-    /// Whether one launch runs the whole sequence, weights in shared memory; otherwise each phase of each step is one.
-    resident: bool,
-    /// Numbers of shared memory.
-    shared: usize,
-}
-
-impl Plan {
-    /// The choice of a path. The fewer units a block has, the sooner a step is done, as long as all blocks are resident;
-    /// with more blocks than that, or with weights that do not fit, it is one launch for each phase of each step.
-    fn new(way: Way, limits: Limits, spec: &Spec, shape: Shape, groups: usize, backward: bool) -> Self {
-        let head = shape.head();
-        let per_unit = spec.recurrent.max(spec.modulated).max(1);
-        let most = if backward { MOST_COLUMNS } else { MOST_COLUMNS / per_unit }.min(head);
-        let plan = |units: usize, resident: bool| {
-            let blocks = head.div_ceil(units);
-            let columns = shape.projection.div_ceil(blocks);
-            let own = if backward { 0 } else { spec.rows_of_r() * units * ROWS };
-            let weights = if resident { weights(spec, shape, units, columns, backward) } else { 0 };
-            Self { blocks, units, columns, resident, shared: SCRATCH + own + weights }
-        };
-        let fits = |plan: &Self| {
-            let at_once = (limits.shared_in_all / plan.shared.max(1)).min(2048 / THREADS);
-            plan.columns <= MOST_COLUMNS
-                && plan.shared <= limits.shared
-                && groups * plan.blocks <= at_once * limits.multiprocessors
-        };
-        let resident = (1..=most).map(|units| plan(units, true)).find(fits);
-        match resident {
-            Some(resident) if way == Way::Best => resident,
-            _ => {
-                let blocks = head.div_ceil(most).max(shape.projection.div_ceil(MOST_COLUMNS));
-                plan(head.div_ceil(blocks), false)
-            }
-        }
-    }
-}
-
-/// Numbers of a block's weights.
-fn weights(spec: &Spec, shape: Shape, units: usize, columns: usize, backward: bool) -> usize {
-    let projection = shape.projection;
-    match (backward, projection > 0) {
-        (false, _) => shape.seen() * spec.rows_of_r() * units + shape.hidden * columns,
-        (true, true) => spec.recurrent * shape.head() * columns + projection * units,
-        (true, false) => spec.rows_of_r() * shape.head() * units,
-    }
 }
 
 /// The pointers of `Buffers` in the kernel, in its order.
@@ -163,7 +85,7 @@ impl Buffers {
 struct Pass<'a> {
     call: Call<'a>,
     kind: CellKind,
-    way: Way,
+    path: Path,
     problem: &'a Problem<'a>,
     keep: bool,
 }
@@ -171,10 +93,6 @@ struct Pass<'a> {
 impl Pass<'_> {
     fn spec(&self) -> &'static Spec {
         self.kind.spec()
-    }
-
-    fn slices(&self) -> usize {
-        self.problem.lengths.batch().div_ceil(ROWS)
     }
 
     /// Numbers that the backward pass gets of a unit and row.
@@ -206,14 +124,22 @@ impl Pass<'_> {
         if lengths.rows() == 0 {
             return Ok(());
         }
-        let groups = p.directions * p.heads * self.slices();
-        let plan = Plan::new(self.way, call.limits()?, spec, p.shape, groups, backward);
+        let pass = plan::Pass { kind: self.kind, shape: p.shape, batch: lengths.batch(), backward };
+        let limits = call.limits()?;
+        let plan = pass.plan(self.path, limits, |plan| {
+            let kernel = Kernel(plan.kernel.0, &plan.kernel.1);
+            match plan.path {
+                Path::Clusters => call.clusters_at_once(kernel, plan.grid),
+                _ => Ok(call.blocks_at_once(kernel, plan.grid)? * limits.multiprocessors / plan.blocks),
+            }
+        })?;
+        let (kernel, whole) = (Kernel(plan.kernel.0, &plan.kernel.1), plan.path != Path::Steps);
         let layout = call.upload(&gpu::layout(lengths))?;
         let slots = p.directions * lengths.batch();
         let exchange = call.room(2 * slots * p.seen() * p.heads)?;
         let states = call.room(spec.states.len() * slots * p.hidden)?;
         let next = call.room(if spec.modulated > 0 { spec.states.len() * slots * p.hidden } else { 0 })?;
-        let arrived = call.zeros::<u32>(groups)?;
+        let arrived = call.zeros::<u32>(plan.groups)?;
         buffers.offsets = call.address(&layout);
         buffers.lengths = buffers.offsets + 4 * (lengths.steps() as u64 + 1);
         buffers.b = small;
@@ -222,10 +148,6 @@ impl Pass<'_> {
         (buffers.exchange, buffers.states, buffers.next) =
             (call.address(&exchange), call.address(&states), call.address(&next));
         buffers.arrived = call.address(&arrived);
-        let (name, grid) = (
-            format!("{}_{:?}", if backward { "backward" } else { "forward" }, self.kind),
-            Grid { blocks: groups * plan.blocks, threads: THREADS, shared: plan.shared, cooperative: plan.resident },
-        );
         let launch = |steps: [usize; 2], phases: [usize; 2]| {
             let layer = [
                 p.directions,
@@ -234,11 +156,12 @@ impl Pass<'_> {
                 p.projection,
                 lengths.rows(),
                 lengths.batch(),
-                self.slices(),
+                plan.slices,
+                plan.rows,
                 plan.blocks,
                 plan.units,
                 plan.columns,
-                usize::from(plan.resident),
+                usize::from(whole),
                 steps[0],
                 steps[1],
                 phases[0],
@@ -247,9 +170,9 @@ impl Pass<'_> {
                 usize::from(self.keep),
             ]
             .map(|n| n as i32);
-            call.launch(Kernel("recurrent", &name), grid, &[&layer, &p.carry.clip, &buffers.all()])
+            call.launch(kernel, plan.grid, &[&layer, &p.carry.clip, &buffers.all()])
         };
-        if plan.resident {
+        if whole {
             return launch([0, lengths.steps()], [0, 3]);
         }
         // What must not begin before all blocks have ended the phase before.
@@ -272,13 +195,13 @@ impl Pass<'_> {
 /// The output, `[N, D H]` or `[N, D P]`, and what a backward pass needs if `keep`.
 pub fn forward(
     call: Call<'_>,
-    (kind, way): (CellKind, Way),
+    (kind, path): (CellKind, Path),
     problem: &Problem<'_>,
     (x, weights): (&CudaView<'_, f32>, Weights<'_>),
     keep: bool,
 ) -> Result<(CudaSlice<f32>, Option<Saved>)> {
     let (p, spec) = (problem, kind.spec());
-    let pass = Pass { call, kind, way, problem, keep };
+    let pass = Pass { call, kind, path, problem, keep };
     let (rows, own) = (p.lengths.rows(), p.directions * p.lengths.rows());
     let a = pass.input_parts(x, weights.w)?;
     let y = call.room(rows * p.directions * p.output())?;
@@ -317,7 +240,7 @@ pub struct Gradients {
 /// Gradients, given that of the output; of the layer's input only if `wants_x`.
 pub fn backward(
     call: Call<'_>,
-    (kind, way): (CellKind, Way),
+    (kind, path): (CellKind, Path),
     problem: &Problem<'_>,
     saved: &Saved,
     (x, weights): (&CudaView<'_, f32>, Weights<'_>),
@@ -325,7 +248,7 @@ pub fn backward(
     wants_x: bool,
 ) -> Result<Gradients> {
     let (p, spec) = (problem, kind.spec());
-    let pass = Pass { call, kind, way, problem, keep: true };
+    let pass = Pass { call, kind, path, problem, keep: true };
     let (rows, width, slots) = (p.lengths.rows(), p.biases(spec), p.directions * p.lengths.batch());
     let da = call.room(rows * width)?;
     let heard = p.directions * spec.rows_of_r() * p.hidden;
@@ -457,24 +380,24 @@ mod tests {
     use super::super::cases::{assert_close, each};
     use super::*;
 
-    /// The path on a GPU against the definition, for every cell and shape, launched in either way.
+    /// The path on a GPU against the definition, for every cell and shape, by every way that there is.
     #[test]
     fn agrees_with_the_definition() -> Result<()> {
         let Some(device) = crate::cuda::for_tests() else { return Ok(()) };
         let call = Call(device.as_cuda_device()?);
         let mut failed = Ok(());
         each(|kind, problem, numbers, y, d| {
-            for way in [Way::Best, Way::Stepwise] {
+            for path in [Path::Clusters, Path::Grid, Path::Steps] {
                 let run = || -> Result<(Vec<f32>, [Vec<f32>; 5])> {
                     let small = [numbers.b.as_slice(), &numbers.r, &numbers.aux].concat();
                     let uploaded = [call.upload(&numbers.x)?, call.upload(&numbers.w)?, call.upload(&small)?];
                     let [x, w, small] = [&uploaded[0], &uploaded[1], &uploaded[2]].map(CudaSlice::as_view);
                     let weights = || Weights { w: &w, small: &small };
-                    let (y, saved) = forward(call, (kind, way), problem, (&x, weights()), true)?;
+                    let (y, saved) = forward(call, (kind, path), problem, (&x, weights()), true)?;
                     let Some(saved) = saved else { candle_core::bail!("nothing kept") };
-                    let (inferred, _) = forward(call, (kind, way), problem, (&x, weights()), false)?;
+                    let (inferred, _) = forward(call, (kind, path), problem, (&x, weights()), false)?;
                     let dy = call.upload(&numbers.dy)?;
-                    let d = backward(call, (kind, way), problem, &saved, (&x, weights()), &dy.as_view(), true)?;
+                    let d = backward(call, (kind, path), problem, &saved, (&x, weights()), &dy.as_view(), true)?;
                     let host = |numbers: &CudaSlice<f32>, n: usize| -> Result<Vec<f32>> {
                         Ok(call.0.clone_dtoh(numbers)?[..n].to_vec())
                     };
@@ -488,7 +411,7 @@ mod tests {
                     Ok((y, [dx, dw, db.to_vec(), dr.to_vec(), daux.to_vec()]))
                 };
                 let what = |part: &str| {
-                    format!("{part} of {kind:?}, {way:?}, {:?}, {:?}", problem.shape, problem.lengths.sorted())
+                    format!("{part} of {kind:?}, {path:?}, {:?}, {:?}", problem.shape, problem.lengths.sorted())
                 };
                 match run() {
                     Ok((ours, ours_d)) => {
@@ -502,26 +425,5 @@ mod tests {
             }
         });
         failed
-    }
-
-    const H100: Limits = Limits { multiprocessors: 132, shared: 58112, shared_in_all: 58368 };
-
-    fn shape(hidden: usize) -> Shape {
-        Shape { directions: 2, inputs: 40, hidden, projection: 0, heads: 1 }
-    }
-
-    #[test]
-    fn usual_layers_are_resident_and_spread_over_the_chip() {
-        for backward in [false, true] {
-            let plan = Plan::new(Way::Best, H100, CellKind::Lstm.spec(), shape(250), 2, backward);
-            assert!(plan.resident && plan.units * plan.blocks >= 250 && plan.units <= 4, "{plan:?}");
-        }
-    }
-
-    #[test]
-    fn what_does_not_fit_goes_step_by_step() {
-        let plan = Plan::new(Way::Best, H100, CellKind::Lstm.spec(), shape(4096), 2, false);
-        assert!(!plan.resident && plan.units * plan.blocks >= 4096, "{plan:?}");
-        assert!(plan.shared <= H100.shared);
     }
 }

@@ -15,6 +15,8 @@ pub mod cpu;
 pub mod cuda;
 pub mod lane;
 pub mod op;
+#[cfg(feature = "cuda")]
+pub mod plan;
 pub mod problem;
 pub mod reference;
 #[cfg(test)]

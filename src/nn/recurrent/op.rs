@@ -4,7 +4,7 @@
 use super::carry::Carry;
 use super::cells::{Cell, CellKind, Visitor};
 #[cfg(feature = "cuda")]
-use super::cuda;
+use super::{cuda, plan};
 use super::problem::{Problem, Shape};
 use super::{cpu, reference};
 #[cfg(feature = "cuda")]
@@ -260,7 +260,7 @@ impl CustomOp3 for Recurrent {
     ) -> gpu::Output {
         let (call, [w, small]) = (Call(&x.device), [gpu::view(w, lw)?, gpu::view(small, ls)?]);
         let input = (&gpu::view(x, lx)?, cuda::Weights { w: &w, small: &small });
-        let (y, saved) = cuda::forward(call, (self.kind, cuda::Way::chosen()), &self.problem(), input, self.keep)?;
+        let (y, saved) = cuda::forward(call, (self.kind, plan::Path::first()), &self.problem(), input, self.keep)?;
         if let Some(saved) = saved {
             let _ = self.saved.set(Saved::Cuda(saved));
         }
@@ -289,7 +289,7 @@ impl CustomOp3 for Recurrent {
                 let input = (&x_view, cuda::Weights { w: &w_view, small: &small_view });
                 let d = cuda::backward(
                     call,
-                    (self.kind, cuda::Way::chosen()),
+                    (self.kind, plan::Path::first()),
                     &self.problem(),
                     saved,
                     input,

@@ -202,11 +202,16 @@ fn header() -> String {
     for kind in CellKind::ALL {
         let _ = write!(text, "\n// {}\nstruct {kind:?} {{\n{}}};\n", kind.spec().name, kind.visit(AsStruct));
     }
-    text += "\n// X(name) for every cell.\n#define FOR_EACH_CELL(X)";
-    for kind in CellKind::ALL {
-        let _ = write!(text, " X({kind:?})");
-    }
-    text + "\n"
+    let mut list = |comment: &str, name: &str, which: &dyn Fn(&Spec) -> bool| {
+        let _ = write!(text, "\n// X(name) for every cell{comment}.\n#define {name}(X)");
+        for kind in CellKind::ALL.into_iter().filter(|kind| which(kind.spec())) {
+            let _ = write!(text, " X({kind:?})");
+        }
+        text += "\n";
+    };
+    list("", "FOR_EACH_CELL", &|_| true);
+    list(" of cluster.cu", "FOR_EACH_CELL_OF_CLUSTERS", &Spec::hears_state_alone);
+    text
 }
 
 #[test]

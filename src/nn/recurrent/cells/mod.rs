@@ -109,6 +109,11 @@ impl Spec {
         }
     }
 
+    /// Whether gates hear state 0 through R, and nothing that is made of it in the same step.
+    pub const fn hears_state_alone(&self) -> bool {
+        self.recurrent > 0 && self.modulated == 0
+    }
+
     /// Gates with a row in R.
     pub const fn rows_of_r(&self) -> usize {
         self.recurrent + self.modulated

@@ -27,13 +27,14 @@ __device__ inline void expect(u64* barrier, unsigned bytes) {
     asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(address(barrier)), "r"(bytes) : "memory");
 }
 
-// Waits for the end of a phase: those with an even number have parity 0. What was sent is then there to be read.
+// Waits for the end of a phase: those with an even number have parity 0. What was sent is then there to be read: its bytes are
+// counted only after they have been written. (Asked for at the cluster's scope, the order costs the block its first cache.)
 __device__ inline void wait(u64* barrier, unsigned parity) {
     unsigned done;
     do {
         asm volatile(
             "{\n\t.reg .pred p;\n\t"
-            "mbarrier.try_wait.parity.acquire.cluster.shared::cta.b64 p, [%1], %2;\n\t"
+            "mbarrier.try_wait.parity.shared::cta.b64 p, [%1], %2;\n\t"
             "selp.u32 %0, 1, 0, p;\n\t}"
             : "=r"(done)
             : "r"(address(barrier)), "r"(parity)
@@ -41,7 +42,8 @@ __device__ inline void wait(u64* barrier, unsigned parity) {
     } while (!done);
 }
 
-// Stores at block `rank`'s `to`, and counts four bytes at its `barrier`.
+// Stores at block `rank`'s `to`, and counts four bytes at its `barrier`. (Two numbers at once, `.v2`, were tried on an H200:
+// now and then a kernel hung.)
 __device__ inline void send(float* to, float value, u64* barrier, unsigned rank) {
     asm volatile("st.async.shared::cluster.mbarrier::complete_tx::bytes.b32 [%0], %1, [%2];" ::"r"(address_in(rank, to)),
                  "r"(__float_as_int(value)), "r"(address_in(rank, barrier))

@@ -18,46 +18,53 @@
 // Sums run in a fixed order and without atomics: the same bits every time.
 #include "common.cuh"
 
-// m 2^e with m in [1, 2), or zero with an exponent below every other.
+// m 2^e with m in [1, 2). What is below 2^SMALL is zero: no number that is none gets there, and no sum of exponents leaves
+// the integers.
 struct alignas(8) Scaled {
     float m;
     int e;
 };
-
-#define NOTHING (-(1 << 29))
+constexpr int NOTHING = -(1 << 29), SMALL = -(1 << 28);
 
 __device__ inline Scaled zero() {
-    return {0.0f, NOTHING};
+    return {1.0f, NOTHING};
 }
 
-// Brings the mantissa back to [1, 2). It must be normal, zero, or not finite.
+__device__ inline bool is_zero(Scaled x) {
+    return x.e < SMALL;
+}
+
+// Brings the mantissa back to [1, 2); it must be normal or zero. Nothing becomes less than zero().
 __device__ inline Scaled normal(float m, int e) {
-    const int bits = __float_as_int(m), exponent = bits >> 23 & 0xff;
-    if (exponent == 0) return zero();
-    return {__int_as_float((bits & 0x007fffff) | 0x3f800000), e + exponent - 127};
+    const int bits = __float_as_int(m);
+    return {__int_as_float((bits & 0x007fffff) | 0x3f800000), max(e + (bits >> 23) - 127, NOTHING)};
 }
 
 // 2^-d for d >= 0, and 0 where a float would not show it beside 1.
 __device__ inline float half_to(int d) {
-    return d > 100 ? 0.0f : __int_as_float((127 - d) << 23);
+    return __int_as_float(max(127 - d, 0) << 23);
 }
 
-// (a + b + c) p
-__device__ inline Scaled sum3_times(Scaled a, Scaled b, Scaled c, Scaled p) {
+// (a + b) p, (a + b + c) p
+__device__ inline Scaled sum_times(Scaled a, Scaled b, Scaled p) {
+    const int e = max(a.e, b.e);
+    return normal((a.m * half_to(e - a.e) + b.m * half_to(e - b.e)) * p.m, e + p.e);
+}
+__device__ inline Scaled sum_times(Scaled a, Scaled b, Scaled c, Scaled p) {
     const int e = max(a.e, max(b.e, c.e));
     const float m = a.m * half_to(e - a.e) + b.m * half_to(e - b.e) + c.m * half_to(e - c.e);
     return normal(m * p.m, e + p.e);
 }
 
-// e^x
+// e^x, x not NaN.
 __device__ inline Scaled exp_scaled(double x) {
     const double y = x * 1.4426950408889634, e = floor(y);
-    if (!(e > -1e8)) return zero();
+    if (e < -1e8) return zero();
     return normal(exp2f(static_cast<float>(y - e)), static_cast<int>(e));
 }
 
 __device__ inline double log_of(Scaled x) {
-    return log(static_cast<double>(x.m)) + x.e * 0.6931471805599453;
+    return is_zero(x) ? -INFINITY : log(static_cast<double>(x.m)) + x.e * 0.6931471805599453;
 }
 
 // Four neighbouring states are a thread's.
@@ -163,7 +170,7 @@ __device__ inline Scaled from_lane_before(Scaled v) {
 // `teams`: 2, or only alpha's, and nothing of it is kept. Shared memory: 4 numbers a warp, and 4.
 extern "C" __global__ void __launch_bounds__(512) ctc_paths(int teams, Batch x) {
     // Emissions are read so many steps ahead: the latency of L2.
-    constexpr int AHEAD = 4;
+    constexpr int AHEAD = 8;
     SHARED_MEMORY(shared);
     const Utterance u(x, blockIdx.x);
     if (u.frames == 0) {
@@ -172,66 +179,79 @@ extern "C" __global__ void __launch_bounds__(512) ctc_paths(int teams, Batch x) 
     }
     const int size = blockDim.x / teams, team = threadIdx.x / size, i = threadIdx.x % size;
     const int warps = blockDim.x / WARP, warp = threadIdx.x / WARP, lane = threadIdx.x % WARP;
-    // [2, warps]: the last states of warps after a step, for the warps behind; then the two last states.
+    // [2, warps]: the last states of warps after a step, for the warps behind; then the two last states of all.
     Scaled* const edges = reinterpret_cast<Scaled*>(shared);
     Scaled* const ends = edges + 2 * warps;
     const bool waits = size > WARP;
 
-    // Labels of states 4 i + 1 and 4 i + 3, as this team counts them.
-    const auto place = [&](int l) { return team == 0 ? l : u.count - 1 - l; };
-    const int first = 2 * i, second = 2 * i + 1;
-    const bool has_first = first < u.count, has_second = second < u.count;
-    const bool leaps_first = has_first && first > 0 && u.labels[place(first)] != u.labels[place(first - 1)];
-    const bool leaps_second = has_second && u.labels[place(second)] != u.labels[place(first)];
+    // Labels of states 4 i + 1 and 4 i + 3, as this team counts them. Behind the last state there is no end: what is found
+    // there goes nowhere.
+    const auto place = [&](int l) { return max(0, team == 0 ? l : u.count - 1 - l); };
+    const int first = min(2 * i, u.count - 1), second = min(2 * i + 1, u.count - 1);
+    // To leap costs nothing, or everything.
+    const auto cost = [&](int from, int to) {
+        return from >= 0 && from < to && u.labels[place(from)] != u.labels[place(to)] ? 0 : NOTHING;
+    };
+    const int to_first = cost(first - 1, first), to_second = cost(first, second);
+
+    // Emissions, from this team's first frame on.
     struct Emission {
         Scaled blank, first, second;
     };
-    const auto read = [&](int n) {
-        Emission e = {zero(), zero(), zero()};
-        if (n >= u.frames) return e;
-        const Scaled* row = u.emission(team == 0 ? n : u.frames - 1 - n);
-        e.blank = row[0];
-        if (has_first) e.first = row[1 + place(first)];
-        if (has_second) e.second = row[1 + place(second)];
+    const Scaled* row = u.emission(team == 0 ? 0 : u.frames - 1);
+    const int stride = team == 0 ? u.count + 1 : -(u.count + 1), at_first = u.count > 0 ? 1 + place(first) : 0;
+    const int at_second = u.count > 0 ? 1 + place(second) : 0;
+    int left = u.frames;
+    // The next frame's; at the end the last one's again.
+    const auto read = [&]() {
+        const Emission e = {row[0], row[at_first], row[at_second]};
+        if (--left > 0) row += stride;
         return e;
     };
     Emission ahead[AHEAD];
 #pragma unroll
-    for (int n = 0; n < AHEAD; ++n) ahead[n] = read(n);
-    Scaled v[STATES] = {zero(), zero(), zero(), zero()};
-    bool finite = true;
-    for (int start = 0; start < u.frames; start += AHEAD) {
+    for (int n = 0; n < AHEAD; ++n) ahead[n] = read();
+    const bool keeps = teams == 2 && STATES * i < u.stride;
+    float4* to = reinterpret_cast<float4*>(u.path(team, 0) + STATES * i);
+    // A path begins in one of the first two states: as if it came from one before them, which leads to both of them once.
+    Scaled v[STATES] = {zero(), zero(), zero(), zero()}, edge = i == 0 ? Scaled{1.0f, 0} : zero();
+    int leap = i == 0 ? 0 : to_first;
+    // Not finite if an emission is not.
+    float check = 0.0f;
+    const auto take = [&](int n, const Emission& p) {
+        check += p.blank.m;
+        Scaled before = from_lane_before(v[3]);
+        if (waits && n > 0 && i >= WARP) edge = edges[(n + 1) % 2 * warps + warp - 1];
+        before.m = lane == 0 ? edge.m : before.m;
+        before.e = lane == 0 ? edge.e : before.e;
+        v[3] = sum_times(v[3], v[2], {v[1].m, v[1].e + to_second}, p.second);
+        v[2] = sum_times(v[2], v[1], p.blank);
+        v[1] = sum_times(v[1], v[0], {before.m, before.e + leap}, p.first);
+        v[0] = sum_times(v[0], before, p.blank);
+        edge = zero();
+        leap = to_first;
+        if (keeps) {
+            to[0] = {v[0].m, __int_as_float(v[0].e), v[1].m, __int_as_float(v[1].e)};
+            to[1] = {v[2].m, __int_as_float(v[2].e), v[3].m, __int_as_float(v[3].e)};
+            to += u.stride / 2;
+        }
+        if (waits) {
+            if (lane == WARP - 1) edges[n % 2 * warps + warp] = v[3];
+            __syncthreads();
+        }
+    };
+    int n = 0;
+    for (; n + AHEAD <= u.frames; n += AHEAD) {
 #pragma unroll
         for (int slot = 0; slot < AHEAD; ++slot) {
-            const int n = start + slot;
-            if (n >= u.frames) break;
             const Emission p = ahead[slot];
-            ahead[slot] = read(n + AHEAD);
-            finite = finite && isfinite(p.blank.m);
-            Scaled before = from_lane_before(v[3]);
-            if (lane == 0) before = i > 0 && n > 0 ? edges[(n + 1) % 2 * warps + warp - 1] : zero();
-            if (n == 0) {
-                // A path begins in one of the first two states.
-                if (i == 0) {
-                    v[0] = p.blank;
-                    v[1] = p.first;
-                }
-            } else {
-                v[3] = sum3_times(v[3], v[2], leaps_second ? v[1] : zero(), p.second);
-                v[2] = sum3_times(v[2], v[1], zero(), p.blank);
-                v[1] = sum3_times(v[1], v[0], leaps_first ? before : zero(), p.first);
-                v[0] = sum3_times(v[0], before, zero(), p.blank);
-            }
-            if (teams == 2 && STATES * i < u.stride) {
-                float4* to = reinterpret_cast<float4*>(u.path(team, n) + STATES * i);
-                to[0] = {v[0].m, __int_as_float(v[0].e), v[1].m, __int_as_float(v[1].e)};
-                to[1] = {v[2].m, __int_as_float(v[2].e), v[3].m, __int_as_float(v[3].e)};
-            }
-            if (waits) {
-                if (lane == WARP - 1) edges[n % 2 * warps + warp] = v[3];
-                __syncthreads();
-            }
+            ahead[slot] = read();
+            take(n + slot, p);
         }
+    }
+#pragma unroll
+    for (int slot = 0; slot < AHEAD - 1; ++slot) {
+        if (n + slot < u.frames) take(n + slot, ahead[slot]);
     }
     // It ends in one of the last two.
 #pragma unroll
@@ -241,7 +261,8 @@ extern "C" __global__ void __launch_bounds__(512) ctc_paths(int teams, Batch x) 
     }
     __syncthreads();
     if (threadIdx.x == 0) {
-        const Scaled total = sum3_times(ends[0], u.count > 0 ? ends[1] : zero(), zero(), {1.0f, 0});
+        const Scaled total = sum_times(ends[0], u.count > 0 ? ends[1] : zero(), {1.0f, 0});
+        const bool finite = isfinite(check);
         x.totals[blockIdx.x] = finite ? total : Scaled{NAN, 0};
         x.loss[blockIdx.x] = finite ? static_cast<float>(-log_of(total)) : NAN;
     }
@@ -269,7 +290,7 @@ extern "C" __global__ void __launch_bounds__(256) ctc_gradient(int batch, int cl
     for (int s = at.lane; s < u.states; s += WARP) {
         const Scaled a = alpha[s], b = beta[u.states - 1 - s], p = emission[s % 2 == 0 ? 0 : 1 + s / 2];
         const int e = a.e + b.e - p.e - total.e;
-        const bool nothing = a.m == 0.0f || b.m == 0.0f || e < -100;
+        const bool nothing = is_zero(a) || is_zero(b) || e < -100;
         const float there = nothing ? 0.0f : a.m * b.m / (p.m * total.m) * exp2f(static_cast<float>(e));
         posterior[s] = there;
         if (s % 2 == 0) blank += there;

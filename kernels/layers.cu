@@ -95,19 +95,20 @@ extern "C" __global__ void softmax_backward(int width, const float* y, const flo
     for (int c = threadIdx.x; c < width; c += blockDim.x) dx[row + c] = y[row + c] * (dy[row + c] - sum);
 }
 
-// out[c] = sum over rows of x[row, c]. A block of 32 x 8 threads makes 32 columns, every eighth row a thread: the order
-// depends on the number of rows alone.
-extern "C" __global__ void column_sums(int rows, int columns, const float* x, float* out) {
+// out[c] = sum over rows of x[row, c]. A block of 32 x 32 threads makes 32 columns, every 32nd row a thread: the order depends
+// on the number of rows alone. Bound by memory: 4 bytes a number.
+extern "C" __global__ void __launch_bounds__(1024) column_sums(int rows, int columns, const float* x, float* out) {
     SHARED_MEMORY(partial);
     const int lane = threadIdx.x % 32, share = threadIdx.x / 32, c = blockIdx.x * 32 + lane;
     float sum = 0.0f;
     if (c < columns) {
-        for (int row = share; row < rows; row += 8) sum += x[static_cast<size_t>(row) * columns + c];
+#pragma unroll 8
+        for (int row = share; row < rows; row += 32) sum += x[static_cast<size_t>(row) * columns + c];
     }
     partial[threadIdx.x] = sum;
     __syncthreads();
     if (share == 0 && c < columns) {
-        for (int s = 1; s < 8; ++s) sum += partial[s * 32 + lane];
+        for (int s = 1; s < 32; ++s) sum += partial[s * 32 + lane];
         out[c] = sum;
     }
 }

@@ -23,9 +23,9 @@
 #define ROWS 16
 // From one column of a tile to the next: not a multiple of the banks, and one that keeps fours together.
 #define TILE_STRIDE 20
-// Numbers of K that are laid into shared memory at a time.
-#define CHUNK 256
 #define THREADS 256
+// Numbers of K that are laid into shared memory at a time, one a thread.
+#define CHUNK THREADS
 // Columns that a block may have: THREADS threads make 4 rows by 2 columns each.
 #define MOST_COLUMNS 128
 
@@ -42,9 +42,19 @@ __device__ void product(int k_count, int columns, int count, State state, Weight
     float sums[8] = {0.0f, 0.0f, 0.0f, 0.0f, 0.0f, 0.0f, 0.0f, 0.0f};
     for (int first = 0; first < k_count; first += CHUNK) {
         const int n = min(CHUNK, k_count - first);
-        for (int i = threadIdx.x; i < ROWS * n; i += THREADS) {
-            const int b = i / n, k = i % n;
-            tile[k * TILE_STRIDE + b] = b < count ? state(b, first + k) : 0.0f;
+        if (static_cast<int>(threadIdx.x) < n) {
+            // Eight rows of one k: as many loads are under way at once.
+#pragma unroll 1
+            for (int top = 0; top < ROWS; top += 8) {
+                float v[8];
+#pragma unroll
+                for (int b = 0; b < 8; ++b) {
+                    v[b] = top + b < count ? state(top + b, first + static_cast<int>(threadIdx.x)) : 0.0f;
+                }
+                float4* to = reinterpret_cast<float4*>(tile + threadIdx.x * TILE_STRIDE + top);
+                to[0] = {v[0], v[1], v[2], v[3]};
+                to[1] = {v[4], v[5], v[6], v[7]};
+            }
         }
         __syncthreads();
         if (share < shares && row < count) {
@@ -411,10 +421,10 @@ __device__ void backward(const Layer& p, float clip, const Buffers& x) {
 
 // A unit's states are held within `clip` of zero, but for the output; 0: they are not.
 #define KERNELS(name)                                                                             \
-    extern "C" __global__ void __launch_bounds__(THREADS, 1) forward_##name(Layer p, float clip, Buffers x) {  \
+    extern "C" __global__ void __launch_bounds__(THREADS, 2) forward_##name(Layer p, float clip, Buffers x) {  \
         forward<name>(p, clip, x);                                                                            \
     }                                                                                                         \
-    extern "C" __global__ void __launch_bounds__(THREADS, 1) backward_##name(Layer p, float clip, Buffers x) { \
+    extern "C" __global__ void __launch_bounds__(THREADS, 2) backward_##name(Layer p, float clip, Buffers x) { \
         backward<name>(p, clip, x);                                                                           \
     }
 FOR_EACH_CELL(KERNELS)

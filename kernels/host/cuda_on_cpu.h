@@ -61,6 +61,9 @@ inline void __syncthreads() {
 inline float __shfl_xor_sync(unsigned, float value, int bit) {
     return cpu::exchange(value, threadIdx.x ^ bit);
 }
+inline float __shfl_sync(unsigned, float value, int lane) {
+    return cpu::exchange(value, lane);
+}
 inline float __shfl_up_sync(unsigned, float value, unsigned by) {
     const unsigned lane = threadIdx.x % 32;
     return cpu::exchange(value, lane < by ? lane : lane - by);
@@ -107,6 +110,9 @@ inline float __int_as_float(int bits) {
     float x;
     std::memcpy(&x, &bits, sizeof x);
     return x;
+}
+inline int __clz(int x) {
+    return x == 0 ? 32 : __builtin_clz(x);
 }
 using std::isfinite;
 

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "../cluster.cu"
+#undef KERNELS
 #include "../ctc.cu"
 #include "../layers.cu"
 #include "../optim.cu"
@@ -29,7 +30,7 @@ const std::map<std::string, Entry>& kernels() {
 #define CELL(name) ENTRY(forward_##name) ENTRY(backward_##name)
 #define OF_CLUSTER(name) {#name, entry(name, BLOCKS)},
 #define SLICE(name, rows) OF_CLUSTER(cluster_forward_##name##_##rows) OF_CLUSTER(cluster_backward_##name##_##rows)
-#define CELL_OF_CLUSTER(name) SLICE(name, 1) SLICE(name, 3) SLICE(name, 5) SLICE(name, 10)
+#define CELL_OF_CLUSTER(name) SLICE(name, 1) SLICE(name, 3) SLICE(name, 6) SLICE(name, 10)
     static const std::map<std::string, Entry> all = {
         FOR_EACH_CELL(CELL) FOR_EACH_CELL_OF_CLUSTERS(CELL_OF_CLUSTER)                                     //
         ENTRY(add_bias) ENTRY(add) ENTRY(add_halves) ENTRY(repeat_halves)                                 //

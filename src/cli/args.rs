@@ -3,7 +3,7 @@
 #![forbid(unsafe_code)]
 
 use super::examples;
-use super::options::{DecoderArgs, DeviceChoice, ModelArgs, ThreadArgs, channel};
+use super::options::{DecoderArgs, DeviceArgs, ModelArgs, ThreadArgs, channel};
 use crate::audio::Channel;
 use crate::phones::Folding;
 use clap::builder::PossibleValuesParser;
@@ -144,9 +144,9 @@ pub struct TrainArgs {
     /// Seed of everything that is drawn [default: the recipe's]
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub seed: Option<u64>,
-    /// Where to compute: auto, cpu, cuda or cuda:N
-    #[arg(long, value_name = "DEVICE", default_value = "auto")]
-    pub device: DeviceChoice,
+    /// Where to compute.
+    #[command(flatten)]
+    pub device: DeviceArgs,
     /// Threads.
     #[command(flatten)]
     pub threads: ThreadArgs,
@@ -290,9 +290,9 @@ pub struct BenchArgs {
     /// Fewer runs: less exact, done in seconds
     #[arg(long)]
     pub quick: bool,
-    /// What computes the network and the loss: auto, cpu, cuda or cuda:N
-    #[arg(long, value_name = "DEVICE", default_value = "auto")]
-    pub device: DeviceChoice,
+    /// What computes the network and the loss.
+    #[command(flatten)]
+    pub device: DeviceArgs,
     /// Threads.
     #[command(flatten)]
     pub threads: ThreadArgs,

@@ -69,7 +69,10 @@ fn jobs(part: BenchPart, runs: usize, device: &Device) -> Vec<Job<'_>> {
     let unequal = || (0..16).map(|b| 100 + b * 200 / 15).collect::<Vec<_>>();
     match part {
         BenchPart::Product => vec![Box::new(move || dense_product(runs))],
-        BenchPart::Train => vec![Box::new(move || train(&[300; 16], runs, device))],
+        BenchPart::Train => {
+            let batches: &[usize] = if device.is_cpu() { &[16] } else { &[16, 64] };
+            batches.iter().map(|&batch| Box::new(move || train(&vec![300; batch], runs, device)) as Job<'_>).collect()
+        }
         BenchPart::TrainUnequal => vec![Box::new(move || train(&unequal(), runs, device))],
         BenchPart::TrainOne => vec![Box::new(move || train(&[300], runs, device))],
         BenchPart::Infer => {

@@ -2,12 +2,33 @@
 //! never a silent step back to the CPU.
 #![forbid(unsafe_code)]
 
-use super::options::DeviceChoice;
+use super::options::{DeviceArgs, DeviceChoice, PrecisionChoice};
 use super::output;
 use candle_core::{Device, DeviceLocation};
 
-/// The device for a choice.
-pub fn resolve(choice: DeviceChoice) -> anyhow::Result<Device> {
+/// The device for a choice, which from now on computes with the precision that was chosen.
+pub fn resolve(args: DeviceArgs) -> anyhow::Result<Device> {
+    let device = choose(args.device)?;
+    let (name, of) = match args.precision {
+        PrecisionChoice::Tf32 if device.is_cpu() => ("tf32", "a GPU"),
+        PrecisionChoice::Bf16 if device.is_cpu() => ("bf16", "a GPU"),
+        PrecisionChoice::Int8 if !device.is_cpu() => ("int8", "the CPU"),
+        _ => {
+            #[cfg(feature = "cuda")]
+            crate::cuda::set_products(match args.precision {
+                PrecisionChoice::Tf32 => crate::cuda::Products::Tf32,
+                PrecisionChoice::Bf16 => crate::cuda::Products::Bf16,
+                PrecisionChoice::F32 | PrecisionChoice::Int8 => crate::cuda::Products::F32,
+            });
+            return Ok(device);
+        }
+    };
+    let here = if device.is_cpu() { "the CPU" } else { "a GPU" };
+    let hint = "--device says where, `formant doctor` what there is";
+    Err(output::with_hint(format!("precision {name} is for {of}, and this would run on {here}"), hint))
+}
+
+fn choose(choice: DeviceChoice) -> anyhow::Result<Device> {
     match choice {
         DeviceChoice::Cpu => Ok(Device::Cpu),
         DeviceChoice::Auto => Ok(open(0).unwrap_or(Device::Cpu)),
@@ -76,8 +97,12 @@ mod tests {
 
     #[test]
     fn a_named_gpu_is_never_replaced_silently() {
-        assert!(resolve(DeviceChoice::Auto).is_ok_and(|d| d.is_cpu()));
-        let error = resolve(DeviceChoice::Cuda(1)).err().map(|e| e.to_string());
+        let args = |device, precision| DeviceArgs { device, precision };
+        let f32 = |device| args(device, PrecisionChoice::F32);
+        assert!(resolve(f32(DeviceChoice::Auto)).is_ok_and(|d| d.is_cpu()));
+        let error = resolve(args(DeviceChoice::Auto, PrecisionChoice::Bf16)).err().map(|e| e.to_string());
+        assert_eq!(error.as_deref(), Some("precision bf16 is for a GPU, and this would run on the CPU"));
+        let error = resolve(f32(DeviceChoice::Cuda(1))).err().map(|e| e.to_string());
         assert_eq!(error.as_deref(), Some("device cuda:1 cannot be used: formant was built without CUDA"));
     }
 }

@@ -2,7 +2,7 @@
 #![forbid(unsafe_code)]
 
 use super::args::DoctorArgs;
-use super::options::DeviceChoice;
+use super::options::{DeviceArgs, DeviceChoice, PrecisionChoice};
 use super::output::{self, Table};
 use super::{Outcome, device, use_threads};
 use crate::audio::Waveform;
@@ -86,7 +86,7 @@ impl Report {
             },
         };
         let on_gpu = gpu_unused.is_none().then(|| {
-            let checked = device::resolve(DeviceChoice::Cuda(0)).and_then(|device| Ok(check_model(&device)?));
+            let checked = device::resolve(DeviceArgs { device: DeviceChoice::Cuda(0), precision: PrecisionChoice::F32 }).and_then(|device| Ok(check_model(&device)?));
             checked.unwrap_or_else(|error| {
                 problems.push(format!("the built-in model does not work on the GPU: {error}"));
                 ModelCheck::default()

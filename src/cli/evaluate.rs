@@ -33,7 +33,7 @@ pub fn run(args: &EvaluateArgs) -> anyhow::Result<Outcome> {
         manifest.utterances.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
     }
     let model = load_model_on(args.model.model.as_deref(), &device)?;
-    let recognizer = Recognizer::with_precision(model, &decoder, args.model.precision.into())?;
+    let recognizer = Recognizer::with_precision(model, &decoder, args.model.device.precision.into())?;
     let folding = Folding::named(&args.fold)?;
     let unknown = never_written(&manifest, recognizer.model().phones(), &folding);
     if !unknown.is_empty() {

@@ -17,15 +17,24 @@ pub struct ModelArgs {
     /// A file written by `formant train`, or the folder that it wrote.
     #[arg(short, long, value_name = "FILE")]
     pub model: Option<PathBuf>,
+    /// Where to compute.
+    #[command(flatten)]
+    pub device: DeviceArgs,
+}
+
+/// Where to compute, and how exactly.
+#[derive(Args, Clone, Copy, Debug)]
+pub struct DeviceArgs {
     /// Where to compute: auto, cpu, cuda or cuda:N
     ///
     /// `auto` takes a GPU if this program and this machine can use one, and the CPU otherwise; `formant doctor` says
     /// which and why. A device that is named and cannot be used is an error.
     #[arg(long, value_name = "DEVICE", default_value = "auto")]
     pub device: DeviceChoice,
-    /// Precision of the products with the weights of recurrent layers
+    /// Precision of the products with weights
     ///
-    /// int8 takes less time, and makes a few mistakes more or less: docs/performance.md says how many.
+    /// On a GPU, tf32 and bf16 are faster than f32; on the CPU, int8 is, for what is not training. They make a few mistakes
+    /// more or less: docs/performance.md and docs/cuda.md say how many.
     #[arg(long, value_name = "PRECISION", default_value = "f32")]
     pub precision: PrecisionChoice,
 }
@@ -33,16 +42,20 @@ pub struct ModelArgs {
 /// A precision, as typed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum PrecisionChoice {
-    /// 32-bit floating point, as in training
+    /// 32-bit floating point
     F32,
-    /// Weights and inputs rounded to 8 bits
+    /// Large products of numbers rounded to 11 bits, added up in 32; on a GPU
+    Tf32,
+    /// Large products of numbers rounded to 8 bits, added up in 32; on a GPU
+    Bf16,
+    /// Weights and inputs rounded to 8-bit integers; on the CPU
     Int8,
 }
 
 impl From<PrecisionChoice> for Precision {
     fn from(choice: PrecisionChoice) -> Self {
         match choice {
-            PrecisionChoice::F32 => Self::F32,
+            PrecisionChoice::F32 | PrecisionChoice::Tf32 | PrecisionChoice::Bf16 => Self::F32,
             PrecisionChoice::Int8 => Self::Int8,
         }
     }

@@ -26,7 +26,7 @@ pub fn run(args: &TranscribeArgs) -> anyhow::Result<Outcome> {
     let device = device::resolve(args.model.device)?;
     let inputs = Inputs::find(&args.files)?;
     let model = load_model_on(args.model.model.as_deref(), &device)?;
-    let recognizer = Recognizer::with_precision(model, &decoder, args.model.precision.into())?;
+    let recognizer = Recognizer::with_precision(model, &decoder, args.model.device.precision.into())?;
     let folding = Folding::named(&args.fold)?;
     let names = inputs.all.len() > 1 || args.files.len() > 1 || inputs.all.iter().any(|input| input.found);
     let writer = Writer { args, names, recognizer: &recognizer, folding: &folding, decoder: &decoder };

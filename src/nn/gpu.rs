@@ -143,7 +143,7 @@ fn by_row(call: Call<'_>, name: &str, [rows, width]: [usize; 2], arguments: &[&d
 
 /// The sum of each column.
 pub fn column_sums(call: Call<'_>, [rows, columns]: [usize; 2], x: &dyn Argument, to: &dyn Argument) -> Result<()> {
-    let grid = Grid { blocks: columns.div_ceil(32), threads: 256, shared: 256, cooperative: false };
+    let grid = Grid { blocks: columns.div_ceil(32), threads: 1024, shared: 1024, cooperative: false };
     call.launch(Kernel("layers", "column_sums"), grid, &[&(rows as i32), &(columns as i32), x, to])
 }
 

@@ -11,7 +11,7 @@ use candle_core::Result;
 const BLOCKS: usize = 8;
 const UNITS: usize = 32;
 const LANES: usize = 16;
-const SLICES: [usize; 4] = [1, 3, 5, 10];
+const SLICES: [usize; 4] = [1, 3, 6, 10];
 
 /// Of `kernels/recurrent.cu`: utterances of a slice, threads of a block, the most columns of a product, and the numbers of
 /// shared memory beside weights and what gates hear (SCRATCH).
@@ -123,11 +123,11 @@ impl Pass {
     fn clusters(&self, rows: usize) -> Plan {
         let (slices, groups) = self.dealt_out(rows);
         // Four neighbouring units are one block's.
-        let units = self.shape.head().div_ceil(BLOCKS).next_multiple_of(4);
+        let units = self.shape.head().div_ceil(BLOCKS).next_power_of_two().max(4);
         let width = if self.backward {
             2 * rows * UNITS * (self.kind.spec().recurrent + BLOCKS)
         } else {
-            2 * rows * UNITS * BLOCKS
+            2 * rows * UNITS * BLOCKS + rows * UNITS * (4 * LANES + 4)
         };
         Plan {
             path: Path::Clusters,
@@ -139,7 +139,7 @@ impl Pass {
             units,
             columns: 0,
             // Behind the numbers, two barriers of 64 bits.
-            grid: Grid { blocks: groups * BLOCKS, threads: LANES * units, shared: width + 4, cooperative: false },
+            grid: Grid { blocks: groups * BLOCKS, threads: LANES * UNITS, shared: width + 4, cooperative: false },
         }
     }
 
@@ -199,7 +199,7 @@ mod tests {
 
     #[test]
     fn usual_layers_go_by_clusters_all_at_once() {
-        for (batch, rows) in [(1, 1), (7, 1), (16, 3), (32, 5), (64, 10), (70, 10), (100, 10)] {
+        for (batch, rows) in [(1, 1), (7, 1), (16, 3), (32, 6), (64, 10), (70, 10), (100, 10)] {
             for backward in [false, true] {
                 let plan = plan(CellKind::Lstm, 250, batch, Path::first(), backward);
                 assert_eq!((plan.path, plan.rows), (Path::Clusters, rows), "{plan:?}");

@@ -347,6 +347,14 @@ int cuMemAllocAsync(void** at, size_t bytes, void*) {
 int cuMemFreeAsync(void* at, void*) {
     return release(at);
 }
+int cuMemHostAlloc(void** at, size_t bytes, unsigned) {
+    *at = aligned_alloc(256, (bytes + 255) / 256 * 256);
+    return *at ? SUCCESS : OUT_OF_MEMORY;
+}
+int cuMemFreeHost(void* at) {
+    free(at);
+    return SUCCESS;
+}
 int cuMemcpyHtoDAsync_v2(void* to, const void* from, size_t bytes, void*) {
     inside(to, bytes, "copy to the device");
     memcpy(to, from, bytes);

@@ -5,9 +5,11 @@
 
 mod device;
 mod launch;
+mod staging;
 
 pub use device::{Gpu, Unusable, gpus, open};
 pub use launch::{Argument, Call, Grid, Kernel, Limits, Matrix, Products, set_products};
+pub use staging::Staging;
 
 /// A device for tests: the one that there is. Without one they have nothing to test and say so, unless FORMANT_CUDA_PATH
 /// names libraries (those of scripts/host-cuda, say): then there must be one.

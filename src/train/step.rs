@@ -6,9 +6,13 @@ use super::expected::expected_errors;
 use super::recipe::TrainConfig;
 use crate::corpus::Batch;
 use crate::ctc;
+#[cfg(feature = "cuda")]
+use crate::cuda::{Call, Staging};
 use crate::error::Result;
 use crate::model::{Mode, Network};
 use crate::nn::collect::Collector;
+#[cfg(feature = "cuda")]
+use crate::nn::gpu;
 use crate::nn::op;
 use crate::nn::optim::{Gradients, OptimizerState, norm};
 #[cfg(feature = "cuda")]
@@ -43,6 +47,9 @@ pub struct Learner {
     /// The optimiser's memory on a GPU.
     #[cfg(feature = "cuda")]
     resident: Option<Resident>,
+    /// Where batches wait for a GPU to copy them.
+    #[cfg(feature = "cuda")]
+    staging: Staging,
     /// Updates that nobody has asked for yet.
     done: Vec<Done>,
 }
@@ -68,6 +75,8 @@ impl Learner {
                 true => Some(Resident::new(network.params(), &optimizer, averages.then_some(&average))?),
                 false => None,
             },
+            #[cfg(feature = "cuda")]
+            staging: Staging::default(),
             network,
             optimizer,
             average,
@@ -97,6 +106,17 @@ impl Learner {
             return Ok(self.network.params().to_device(&Device::Cpu)?);
         }
         Ok(self.network.params().clone())
+    }
+
+    /// The features of a batch, `[N, F]`, where the network is.
+    fn features(&mut self, batch: &Batch) -> Result<Tensor> {
+        let (shape, device) = ((batch.lengths.rows(), batch.dim), self.network.params().device());
+        #[cfg(feature = "cuda")]
+        if let Device::Cuda(cuda) = &device {
+            let call = Call(cuda);
+            return Ok(gpu::tensor(call, self.staging.upload(call, &batch.features)?, shape));
+        }
+        Ok(Tensor::from_slice(&batch.features, shape, &device)?)
     }
 
     /// Changes weights by their gradients, which are scaled down to the norm that `config` allows. If their norm is not
@@ -135,9 +155,8 @@ fn sum(losses: &Tensor) -> Result<f64> {
 /// Updates the network by the mean loss of a batch; `rate` is the learning rate. [`Learner::finished`] tells what it did: on
 /// a GPU, which nobody waits for here, that is known only later.
 pub fn update(learner: &mut Learner, batch: &Batch, rate: f32, config: &TrainConfig, dropout: &mut Rng) -> Result<()> {
+    let x = learner.features(batch)?;
     let (network, collector) = (&learner.network, Collector::new());
-    let shape = (batch.lengths.rows(), batch.dim);
-    let x = Tensor::from_slice(&batch.features, shape, &network.params().device())?;
     let ((logits, lengths), guesses) = network.forward_with_guesses(&x, &batch.lengths, Mode::Train(dropout))?;
     let losses = ctc::loss(&logits, &batch.labels, &lengths)?;
     if losses.device().is_cpu() {

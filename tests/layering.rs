@@ -101,7 +101,8 @@ const LAYERS: &[Layer] = &[
 
 /// What may contain `unsafe`: these files.
 fn may_be_unsafe(file: &str) -> bool {
-    let files = ["nn/panels", "nn/panels8", "nn/simd", "nn/product", "nn/memory", "cuda/device", "cuda/launch", "cuda/staging"];
+    let files =
+        ["nn/panels", "nn/panels8", "nn/simd", "nn/product", "nn/memory", "cuda/device", "cuda/launch", "cuda/staging"];
     files.iter().any(|name| file == format!("src/{name}.rs"))
 }
 

@@ -86,7 +86,9 @@ impl Report {
             },
         };
         let on_gpu = gpu_unused.is_none().then(|| {
-            let checked = device::resolve(DeviceArgs { device: DeviceChoice::Cuda(0), precision: PrecisionChoice::F32 }).and_then(|device| Ok(check_model(&device)?));
+            let checked =
+                device::resolve(DeviceArgs { device: DeviceChoice::Cuda(0), precision: PrecisionChoice::F32 })
+                    .and_then(|device| Ok(check_model(&device)?));
             checked.unwrap_or_else(|error| {
                 problems.push(format!("the built-in model does not work on the GPU: {error}"));
                 ModelCheck::default()

@@ -5,16 +5,14 @@
 use super::cuda;
 use super::{cpu, reference};
 #[cfg(feature = "cuda")]
-use crate::cuda::Call;
+use crate::cuda::{Call, tensors};
 use crate::error::{Error, Result};
 use crate::lengths::Lengths;
-#[cfg(feature = "cuda")]
-use crate::nn::gpu;
 use crate::nn::op;
 use crate::phones::Labels;
-use candle_core::{CpuStorage, CustomOp1, DType, Layout, Shape, Tensor, bail};
 #[cfg(feature = "cuda")]
 use candle_core::CudaStorage;
+use candle_core::{CpuStorage, CustomOp1, DType, Layout, Shape, Tensor, bail};
 use rayon::prelude::*;
 use std::sync::OnceLock;
 
@@ -137,7 +135,7 @@ impl CustomOp1 for CtcLoss {
         let view = logits.as_cuda_slice::<f32>()?.slice(start..end);
         if self.labels.iter().any(|l| l.as_slice().len() > cuda::MOST_LABELS) {
             // Too long for the kernel.
-            return gpu::on_host(logits, layout, self.labels.len(), |logits| self.forward(logits, classes));
+            return tensors::on_host(logits, layout, self.labels.len(), |logits| self.forward(logits, classes));
         }
         let (losses, saved) = cuda::loss(call, &view, classes, &self.labels, &self.lengths, self.keep)?;
         let _ = self.on_gpu.set(saved);
@@ -148,8 +146,8 @@ impl CustomOp1 for CtcLoss {
         let shape = logits.dims2()?;
         #[cfg(feature = "cuda")]
         if let Some(saved) = self.on_gpu.get() {
-            return gpu::with([&logits.contiguous()?, &upstream.contiguous()?], |call, [logits, upstream]| {
-                Ok(Some(gpu::tensor(call, cuda::gradient(call, saved, &logits, &upstream)?, shape)))
+            return tensors::with([&logits.contiguous()?, &upstream.contiguous()?], |call, [logits, upstream]| {
+                Ok(Some(tensors::tensor(call, cuda::gradient(call, saved, &logits, &upstream)?, shape)))
             });
         }
         let gradient = if logits.dtype() == DType::F64 {

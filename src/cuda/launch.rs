@@ -4,8 +4,10 @@
 //! kernel stays within the numbers that it is told. Buffers are freed in the stream's order, so one that is dropped after
 //! the call still lives while the kernel runs.
 
-use candle_core::cuda_backend::cudarc::cublas::sys::{cublasComputeType_t, cublasGemmAlgo_t, cublasOperation_t, cudaDataType};
 use candle_core::cuda_backend::cudarc::cublas::result;
+use candle_core::cuda_backend::cudarc::cublas::sys::{
+    cublasComputeType_t, cublasGemmAlgo_t, cublasOperation_t, cudaDataType,
+};
 use candle_core::cuda_backend::cudarc::driver::{
     CudaFunction, CudaModule, CudaSlice, CudaView, CudaViewMut, DevicePtr, DeviceRepr, LaunchArgs, LaunchConfig,
     PushKernelArg, ValidAsZeroBits, sys,
@@ -193,8 +195,9 @@ impl Call<'_> {
     /// What the device can do.
     pub fn limits(&self) -> Result<Limits> {
         use sys::CUdevice_attribute::{
+            CU_DEVICE_ATTRIBUTE_CLUSTER_LAUNCH as CLUSTERS,
             CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN as BLOCK,
-            CU_DEVICE_ATTRIBUTE_CLUSTER_LAUNCH as CLUSTERS, CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT as COUNT,
+            CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT as COUNT,
         };
         let stream = self.0.cuda_stream();
         let attribute = |which| Ok::<_, candle_core::Error>(stream.context().attribute(which).w()? as usize);
@@ -225,8 +228,9 @@ impl Call<'_> {
         arguments.iter().for_each(|argument| argument.push(&mut launch));
         // SAFETY: the kernel is ours, its arguments are as many and of the types that it declares, and it stays within the
         // numbers that they describe: the tests run each kernel on shapes that are not round.
-        let launched =
-            unsafe { if grid.cooperative { launch.launch_cooperative(grid.config()) } else { launch.launch(grid.config()) } };
+        let launched = unsafe {
+            if grid.cooperative { launch.launch_cooperative(grid.config()) } else { launch.launch(grid.config()) }
+        };
         match launched {
             Ok(_) => Ok(()),
             Err(error) => bail!("kernel {}: {error}", kernel.1),

@@ -6,6 +6,7 @@
 mod device;
 mod launch;
 mod staging;
+pub mod tensors;
 
 pub use device::{Gpu, Unusable, gpus, open};
 pub use launch::{Argument, Call, Grid, Kernel, Limits, Matrix, Products, set_products};

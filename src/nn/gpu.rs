@@ -4,50 +4,23 @@
 #![forbid(unsafe_code)]
 
 use super::patches::Axis;
-use crate::cuda::{Argument, Call, Grid, Kernel, Matrix};
+use crate::cuda::tensors::output;
+pub use crate::cuda::tensors::{Output, on_host, tensor, view, with};
+use crate::cuda::{Argument, Call, Grid, Kernel, Matrix, Staging};
 use crate::lengths::Lengths;
 use candle_core::cuda_backend::cudarc::driver::{CudaSlice, CudaView};
-use candle_core::op::BackpropOp;
-use candle_core::{CudaStorage, Layout, Result, Shape, Storage, Tensor, bail};
+use candle_core::{CudaDevice, CudaStorage, Layout, Result, Shape, Tensor};
 
-/// What a forward pass on a GPU returns to candle.
-pub type Output = Result<(CudaStorage, Shape)>;
+/// Batches on their way to a GPU.
+#[derive(Default)]
+pub struct Uploads(Staging);
 
-/// The numbers behind a storage, which must lie in row-major order without gaps.
-pub fn view<'a>(storage: &'a CudaStorage, layout: &Layout) -> Result<CudaView<'a, f32>> {
-    match layout.contiguous_offsets() {
-        Some((start, end)) => Ok(storage.as_cuda_slice::<f32>()?.slice(start..end)),
-        None => bail!("the tensor is not contiguous"),
+impl Uploads {
+    /// The numbers as a tensor there. Nobody waits for the copy.
+    pub fn tensor(&mut self, device: &CudaDevice, numbers: &[f32], shape: impl Into<Shape>) -> Result<Tensor> {
+        let call = Call(device);
+        Ok(tensor(call, self.0.upload(call, numbers)?, shape))
     }
-}
-
-/// Calls `f` with the numbers of contiguous tensors on a GPU.
-pub fn with<R, const K: usize>(
-    tensors: [&Tensor; K],
-    f: impl FnOnce(Call<'_>, [CudaView<'_, f32>; K]) -> Result<R>,
-) -> Result<R> {
-    let held = tensors.map(Tensor::storage_and_layout);
-    let mut views = Vec::with_capacity(K);
-    let mut device = None;
-    for (storage, layout) in &held {
-        let Storage::Cuda(storage) = &**storage else { bail!("the tensor is not on the GPU") };
-        views.push(view(storage, layout)?);
-        device = Some(&storage.device);
-    }
-    match (device, views.try_into()) {
-        (Some(device), Ok(views)) => f(Call(device), views),
-        _ => bail!("no tensors"),
-    }
-}
-
-/// A tensor without history, as a backward pass returns it.
-pub fn tensor(call: Call<'_>, numbers: CudaSlice<f32>, shape: impl Into<Shape>) -> Tensor {
-    let storage = CudaStorage::wrap_cuda_slice(numbers, call.0.clone());
-    Tensor::from_storage(Storage::Cuda(storage), shape.into(), BackpropOp::none(), false)
-}
-
-fn output(call: Call<'_>, numbers: CudaSlice<f32>, shape: impl Into<Shape>) -> Output {
-    Ok((CudaStorage::wrap_cuda_slice(numbers, call.0.clone()), shape.into()))
 }
 
 /// A kernel of `layers.cu` that covers `n` numbers: its first argument is n, its last ones are `inputs` and the result.
@@ -99,13 +72,6 @@ pub fn reshaped(
 /// [`reshaped`] for a tensor in a backward pass.
 pub fn reshaped_tensor(name: &str, options: &[&dyn Argument], d: &Tensor, to: &Shape) -> Result<Tensor> {
     with([d], |call, [d]| Ok(tensor(call, over(call, name, to.elem_count(), options, &[&d])?, to)))
-}
-
-/// What has no kernel: the numbers go to the host, `f` works on them there, and its result comes back.
-pub fn on_host(x: &CudaStorage, layout: &Layout, to: impl Into<Shape>, f: impl FnOnce(&[f32]) -> Vec<f32>) -> Output {
-    let call = Call(&x.device);
-    let result = f(&call.0.clone_dtoh(&view(x, layout)?)?);
-    output(call, call.upload(&result)?, to)
 }
 
 /// `a + b`.

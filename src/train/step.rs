@@ -6,13 +6,11 @@ use super::expected::expected_errors;
 use super::recipe::TrainConfig;
 use crate::corpus::Batch;
 use crate::ctc;
-#[cfg(feature = "cuda")]
-use crate::cuda::{Call, Staging};
 use crate::error::Result;
 use crate::model::{Mode, Network};
 use crate::nn::collect::Collector;
 #[cfg(feature = "cuda")]
-use crate::nn::gpu;
+use crate::nn::gpu::Uploads;
 use crate::nn::op;
 use crate::nn::optim::{Gradients, OptimizerState, norm};
 #[cfg(feature = "cuda")]
@@ -49,7 +47,7 @@ pub struct Learner {
     resident: Option<Resident>,
     /// Where batches wait for a GPU to copy them.
     #[cfg(feature = "cuda")]
-    staging: Staging,
+    uploads: Uploads,
     /// Updates that nobody has asked for yet.
     done: Vec<Done>,
 }
@@ -76,7 +74,7 @@ impl Learner {
                 false => None,
             },
             #[cfg(feature = "cuda")]
-            staging: Staging::default(),
+            uploads: Uploads::default(),
             network,
             optimizer,
             average,
@@ -113,8 +111,7 @@ impl Learner {
         let (shape, device) = ((batch.lengths.rows(), batch.dim), self.network.params().device());
         #[cfg(feature = "cuda")]
         if let Device::Cuda(cuda) = &device {
-            let call = Call(cuda);
-            return Ok(gpu::tensor(call, self.staging.upload(call, &batch.features)?, shape));
+            return Ok(self.uploads.tensor(cuda, &batch.features, shape)?);
         }
         Ok(Tensor::from_slice(&batch.features, shape, &device)?)
     }

@@ -3,10 +3,10 @@
 
 use super::carry::Carry;
 use super::cells::{Cell, CellKind, Visitor};
-#[cfg(feature = "cuda")]
-use super::{cuda, plan};
 use super::problem::{Problem, Shape};
 use super::{cpu, reference};
+#[cfg(feature = "cuda")]
+use super::{cuda, plan};
 #[cfg(feature = "cuda")]
 use crate::cuda::Call;
 use crate::lengths::Lengths;

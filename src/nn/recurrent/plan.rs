@@ -212,9 +212,11 @@ mod tests {
     #[test]
     fn what_is_too_wide_for_clusters_is_spread_over_the_chip() {
         for backward in [false, true] {
-            for (kind, hidden, first) in
-                [(CellKind::Lstm, 400, Path::Clusters), (CellKind::Lstm, 250, Path::Grid), (CellKind::GruCho, 250, Path::Clusters)]
-            {
+            for (kind, hidden, first) in [
+                (CellKind::Lstm, 400, Path::Clusters),
+                (CellKind::Lstm, 250, Path::Grid),
+                (CellKind::GruCho, 250, Path::Clusters),
+            ] {
                 let plan = plan(kind, hidden, 16, first, backward);
                 assert!(plan.path == Path::Grid && plan.units * plan.blocks >= hidden, "{plan:?}");
                 assert!(plan.grid.blocks <= 2 * 132, "{plan:?}");

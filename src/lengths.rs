@@ -95,6 +95,13 @@ impl Lengths {
     }
 }
 
+/// Whether a test is to try its shape `n`: the variable FORMANT_SHAPES, `5,6`, leaves only these, for slow checkers of kernels.
+#[cfg(test)]
+pub fn wanted_by_checkers(n: usize) -> bool {
+    let only = std::env::var("FORMANT_SHAPES").ok();
+    only.is_none_or(|only| only.split(',').any(|one| one == n.to_string()))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -107,13 +107,11 @@ pub fn assert_close(ours: &[f32], truth: &[f64], what: &str) {
 }
 
 /// Calls `check` with every cell at every shape: the problem, its numbers, and by the definition the output and the
-/// gradients of x, w, b, r and aux. The variable FORMANT_SHAPES, `5,6`, leaves only these shapes, for slow checkers.
+/// gradients of x, w, b, r and aux. Slow checkers ask for some shapes only.
 pub fn each(mut check: impl FnMut(CellKind, &Problem<'_>, &Numbers, &[f64], &[Vec<f64>; 5])) {
-    let only = std::env::var("FORMANT_SHAPES").ok();
-    let wanted = |n: usize| only.as_ref().is_none_or(|only| only.split(',').any(|one| one == n.to_string()));
     for &kind in CellKind::ALL {
         for (n, &(lengths, directions, hidden, projection, heads)) in SHAPES.iter().enumerate() {
-            if !can(kind, projection) || !wanted(n) {
+            if !can(kind, projection) || !crate::lengths::wanted_by_checkers(n) {
                 continue;
             }
             let lengths = Lengths::new(lengths);

@@ -204,7 +204,7 @@ fn header() -> String {
     }
     let mut list = |comment: &str, name: &str, which: &dyn Fn(&Spec) -> bool| {
         let _ = write!(text, "\n// X(name) for every cell{comment}.\n#define {name}(X)");
-        for kind in CellKind::ALL.into_iter().filter(|kind| which(kind.spec())) {
+        for kind in CellKind::ALL.iter().filter(|kind| which(kind.spec())) {
             let _ = write!(text, " X({kind:?})");
         }
         text += "\n";

@@ -1,4 +1,4 @@
-// A CUDA driver, cuBLAS and cuRAND without a GPU: device memory is host memory, a launch runs the kernels of kernels.cpp as
+// A CUDA driver, cuBLAS and cuRAND without a GPU: device memory is host memory, a launch runs the kernels of kernels/ as
 // fibers, one after the other. So the whole program can be run with `--device cuda`, candle in it, where there is no GPU.
 // scripts/host-cuda builds it; only what formant and candle call is here.
 //
@@ -17,6 +17,11 @@
 
 #include "fibers.h"
 #include "kernels.h"
+
+std::map<std::string, cpu::Entry>& cpu::kernels() {
+    static std::map<std::string, Entry> all;
+    return all;
+}
 
 namespace {
 

@@ -75,15 +75,15 @@ pub struct Segment {
 /// Widens segments from the peaks that CTC gives to where phones meet: half way to the neighbour, but no further than
 /// the usual gap of the utterance, so that pauses stay free; and by half the mean gap at the utterance's ends.
 pub fn widen(segments: &mut [Segment], frames: usize) {
-    let gaps: Vec<usize> = segments.windows(2).map(|w| w[1].start - w[0].end).collect();
-    let mut sorted = gaps.clone();
-    sorted.sort_unstable();
-    let usual = sorted.get(sorted.len() / 2).map_or(1, |median| (*median).max(1));
-    for (n, gap) in gaps.iter().enumerate() {
-        segments[n].end += (gap / 2).min(usual);
-        segments[n + 1].start -= gap.div_ceil(2).min(usual);
+    let mut gaps: Vec<usize> = segments.windows(2).map(|w| w[1].start - w[0].end).collect();
+    let (count, sum) = (gaps.len(), gaps.iter().sum::<usize>());
+    let usual = if count == 0 { 1 } else { (*gaps.select_nth_unstable(count / 2).1).max(1) };
+    for n in 1..segments.len() {
+        let gap = segments[n].start - segments[n - 1].end;
+        segments[n - 1].end += (gap / 2).min(usual);
+        segments[n].start -= gap.div_ceil(2).min(usual);
     }
-    let reach = if gaps.is_empty() { 1 } else { gaps.iter().sum::<usize>().div_ceil(2 * gaps.len()).min(usual) };
+    let reach = if count == 0 { 1 } else { sum.div_ceil(2 * count).min(usual) };
     if let Some(first) = segments.first_mut() {
         first.start = first.start.saturating_sub(reach);
     }

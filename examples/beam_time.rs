@@ -6,17 +6,17 @@
 //! OUT.npy gets log probabilities, [frames, classes], of as many frames of the recordings, one after the other. Prints a JSON
 //! object: the median of 21 runs in seconds, the best hypothesis and its score.
 
-use anyhow::{Context, bail};
 use formant::Recognizer;
 use formant::audio::Waveform;
 use formant::decode::{Beam, Decoder, LogProbs};
-use std::io::Write;
+use formant::features::{Features, write_npy};
+use std::error::Error;
 use std::time::Instant;
 
-fn main() -> anyhow::Result<()> {
+fn main() -> Result<(), Box<dyn Error>> {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let [out, width, frames, recordings @ ..] = args.as_slice() else {
-        bail!("usage: beam_time OUT.npy WIDTH FRAMES RECORDING...")
+        return Err("usage: beam_time OUT.npy WIDTH FRAMES RECORDING...".into());
     };
     let (width, frames): (usize, usize) = (width.parse()?, frames.parse()?);
     let recognizer = Recognizer::default();
@@ -27,21 +27,12 @@ fn main() -> anyhow::Result<()> {
         rows.extend(heard.rows().flatten().copied());
     }
     if rows.len() < frames * classes {
-        bail!("only {} frames", rows.len() / classes.max(1));
+        return Err(format!("only {} frames", rows.len() / classes.max(1)).into());
     }
     rows.truncate(frames * classes);
-    let log_probs = LogProbs::from_logits(rows, classes)?;
+    write_npy(std::fs::File::create(out)?, &Features { data: rows.clone(), frames, dim: classes })?;
 
-    let mut file = std::fs::File::create(out).with_context(|| out.clone())?;
-    let header = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({frames}, {classes}), }}");
-    let padded = format!("{header:<117}\n");
-    file.write_all(b"\x93NUMPY\x01\x00")?;
-    file.write_all(&(padded.len() as u16).to_le_bytes())?;
-    file.write_all(padded.as_bytes())?;
-    let bytes: Vec<u8> = log_probs.rows().flatten().flat_map(|p| p.to_le_bytes()).collect();
-    file.write_all(&bytes)?;
-
-    let beam = Beam { width };
+    let (log_probs, beam) = (LogProbs::from_logits(rows, classes)?, Beam { width });
     let mut seconds = Vec::new();
     for _ in 0..21 {
         let start = Instant::now();
@@ -50,7 +41,7 @@ fn main() -> anyhow::Result<()> {
     }
     seconds.sort_by(f64::total_cmp);
     let hypotheses = beam.decode(&log_probs);
-    let best = hypotheses.first().context("no hypothesis")?;
+    let Some(best) = hypotheses.first() else { return Err("no hypothesis".into()) };
     let phones: Vec<u16> = best.phones.iter().map(|p| p.0).collect();
     println!("{{\"seconds\": {}, \"score\": {}, \"phones\": {phones:?}}}", seconds[10], best.score);
     Ok(())

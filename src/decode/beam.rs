@@ -221,18 +221,19 @@ impl Search {
             self.trie.nodes[entry.node as usize].place = NONE;
         }
         let high = self.candidates.iter().fold(f64::MIN_POSITIVE, |high, c| high.max(c.score));
+        let scale = high.recip();
         self.next.clear();
         for candidate in &self.candidates {
             let stay = self.stays[candidate.from as usize];
             self.next.push(if candidate.phone == PhoneId::BLANK {
-                Entry { node: stay.node, blank: stay.blank / high, phone: stay.phone / high }
+                Entry { node: stay.node, blank: stay.blank * scale, phone: stay.phone * scale }
             } else {
                 let node = self.trie.child(stay.node, candidate.phone);
                 self.trie.note_peak(node, t, row[candidate.phone.index()]);
-                Entry { node, blank: 0.0, phone: candidate.score / high }
+                Entry { node, blank: 0.0, phone: candidate.score * scale }
             });
         }
-        self.unit += f64::from(best) + high.ln();
+        self.unit += f64::from(best) - scale.ln();
         std::mem::swap(&mut self.beam, &mut self.next);
     }
 

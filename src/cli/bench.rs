@@ -41,7 +41,7 @@ const USUAL: [BenchPart; 7] = [
 pub fn run(args: &BenchArgs) -> anyhow::Result<Outcome> {
     keep_freed_memory();
     use_threads(args.threads)?;
-    let device = device::resolve(args.device)?;
+    let device = device::resolve_real(args.device)?;
     let threads = rayon::current_num_threads();
     output::note(header(threads, &device));
     let runs = if args.quick { 3 } else { 11 };

@@ -8,7 +8,11 @@ use candle_core::{Device, DeviceLocation};
 
 /// The device for a choice, which from now on computes with the precision that was chosen.
 pub fn resolve(args: DeviceArgs) -> anyhow::Result<Device> {
-    let device = choose(args.device)?;
+    let device = match (args.device, args.precision) {
+        // What only the CPU has settles it.
+        (DeviceChoice::Auto, PrecisionChoice::Int8) => Device::Cpu,
+        (choice, _) => choose(choice)?,
+    };
     let (name, of) = match args.precision {
         PrecisionChoice::Tf32 if device.is_cpu() => ("tf32", "a GPU"),
         PrecisionChoice::Bf16 if device.is_cpu() => ("bf16", "a GPU"),
@@ -26,6 +30,15 @@ pub fn resolve(args: DeviceArgs) -> anyhow::Result<Device> {
     let here = if device.is_cpu() { "the CPU" } else { "a GPU" };
     let hint = "--device says where, `formant doctor` what there is";
     Err(output::with_hint(format!("precision {name} is for {of}, and this would run on {here}"), hint))
+}
+
+/// The same for commands that have no use for weights of 8 bits.
+pub fn resolve_real(args: DeviceArgs) -> anyhow::Result<Device> {
+    if args.precision == PrecisionChoice::Int8 {
+        let hint = "transcribe and evaluate take it; bench measures it beside f32 by itself";
+        return Err(output::with_hint("precision int8 is not for this command", hint));
+    }
+    resolve(args)
 }
 
 fn choose(choice: DeviceChoice) -> anyhow::Result<Device> {
@@ -102,6 +115,8 @@ mod tests {
         assert!(resolve(f32(DeviceChoice::Auto)).is_ok_and(|d| d.is_cpu()));
         let error = resolve(args(DeviceChoice::Auto, PrecisionChoice::Bf16)).err().map(|e| e.to_string());
         assert_eq!(error.as_deref(), Some("precision bf16 is for a GPU, and this would run on the CPU"));
+        assert!(resolve_real(args(DeviceChoice::Cpu, PrecisionChoice::Int8)).is_err());
+        assert!(resolve(args(DeviceChoice::Auto, PrecisionChoice::Int8)).is_ok_and(|d| d.is_cpu()));
         let error = resolve(f32(DeviceChoice::Cuda(1))).err().map(|e| e.to_string());
         assert_eq!(error.as_deref(), Some("device cuda:1 cannot be used: formant was built without CUDA"));
     }

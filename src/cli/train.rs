@@ -21,7 +21,7 @@ const NAMED: usize = 10;
 pub fn run(args: &TrainArgs) -> anyhow::Result<Outcome> {
     keep_freed_memory();
     use_threads(args.threads)?;
-    let device = device::resolve(args.device)?;
+    let device = device::resolve_real(args.device)?;
     let from = args.from.as_deref().map(origin).transpose()?;
     let recipe = recipe(args, from.as_ref())?;
     let job = Job { data: args.data.clone(), out: args.out.clone(), recipe, from, resume: args.resume, device };

@@ -18,6 +18,13 @@ struct Slot {
     free: Option<CudaEvent>,
 }
 
+impl Drop for Slot {
+    /// The memory must not go while it is copied from. If that cannot be known, neither can it be told here.
+    fn drop(&mut self) {
+        let _ = self.free.take().map(|free| free.synchronize());
+    }
+}
+
 impl Staging {
     /// A copy of the host's numbers, which may change as soon as this returns.
     pub fn upload(&mut self, call: Call<'_>, numbers: &[f32]) -> Result<CudaSlice<f32>> {

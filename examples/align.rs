@@ -14,11 +14,10 @@ fn main() -> formant::Result<()> {
     let recognizer = Recognizer::default();
     let model = recognizer.model();
     let wave = Waveform::open(&path)?;
-    let segments = recognizer.align(&wave, &model.phones().encode(&text)?)?;
-    let seconds = |frame: usize| (frame as f64 * model.frame_shift()).min(wave.seconds());
-    for segment in segments {
-        let (start, end) = (seconds(segment.start), seconds(segment.end));
-        println!("{start:7.2} {end:7.2}  {}", model.phones().symbol(segment.phone));
+    let alignment = recognizer.align(&wave, &model.phones().encode(&text)?)?;
+    for phone in alignment.phones {
+        let (symbol, score) = (model.phones().symbol(phone.phone), phone.pronunciation.score());
+        println!("{:7.3} {:7.3}  {symbol:3} {score:3.0}", phone.start, phone.end);
     }
     Ok(())
 }

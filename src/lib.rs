@@ -83,6 +83,8 @@
 //! on NVIDIA GPUs where there are some; building with it needs NVIDIA's compiler, running needs nothing.
 #![warn(missing_docs)]
 
+pub mod align;
+pub mod annotation;
 pub mod audio;
 pub mod corpus;
 pub mod ctc;
@@ -94,6 +96,7 @@ pub mod evaluate;
 pub mod features;
 pub mod files;
 pub mod lengths;
+pub mod lexicon;
 pub mod model;
 pub mod nn;
 pub mod parallel;
@@ -101,6 +104,7 @@ pub mod phones;
 pub mod recognize;
 pub mod rng;
 pub mod score;
+mod table;
 pub mod train;
 
 #[cfg(feature = "cli")]

@@ -5,12 +5,13 @@
 //! themselves stays bounded, however long the recording.
 #![forbid(unsafe_code)]
 
+use crate::align::{Alignment, Sound};
 use crate::audio::Waveform;
 use crate::corpus::Batch;
-use crate::ctc;
-use crate::decode::{Decoder, DecoderConfig, Hypothesis, LogProbs, Segment};
+use crate::decode::{Clock, Decoder, DecoderConfig, Hypothesis, LogProbs, Segment};
 use crate::error::Result;
 use crate::features::{Cmvn, CmvnAccumulator, FeatureExtractor, Features, Normalize};
+use crate::lexicon::Word;
 use crate::model::{Mode, Model, Precision};
 use crate::nn::op;
 use crate::phones::Labels;
@@ -36,10 +37,8 @@ pub struct Recognizer {
 pub struct Transcript {
     /// Best first; never empty. Segments are in frames of the model.
     pub hypotheses: Vec<Hypothesis>,
-    /// Seconds from one frame of the model to the next.
-    pub frame_shift: f64,
-    /// Length of the recording in seconds.
-    pub seconds: f64,
+    /// How frames become seconds.
+    pub clock: Clock,
 }
 
 impl Transcript {
@@ -50,8 +49,7 @@ impl Transcript {
 
     /// Start and end of a segment in seconds, inside the recording.
     pub fn times(&self, segment: &Segment) -> (f64, f64) {
-        let at = |frame: usize| (frame as f64 * self.frame_shift).min(self.seconds);
-        (at(segment.start), at(segment.end))
+        (self.clock.at(segment.start), self.clock.at(segment.end))
     }
 }
 
@@ -89,12 +87,35 @@ impl Recognizer {
     /// What is said in a recording, by the decoder.
     pub fn transcribe(&self, wave: &Waveform) -> Result<Transcript> {
         let hypotheses = self.decoder.decode(&self.log_probs(wave)?);
-        Ok(Transcript { hypotheses, frame_shift: self.model.frame_shift(), seconds: wave.seconds() })
+        Ok(Transcript { hypotheses, clock: self.clock(wave) })
     }
 
-    /// Where each of the phones `labels` is said in a recording.
-    pub fn align(&self, wave: &Waveform, labels: &Labels) -> Result<Vec<Segment>> {
-        ctc::align(&self.log_probs(wave)?, labels)
+    /// Where each of the phones `labels` is said in a recording, and how well.
+    pub fn align(&self, wave: &Waveform, labels: &Labels) -> Result<Alignment> {
+        self.sound(wave, |sound| sound.align_labels(labels))
+    }
+
+    /// The same for the words of a text ([`Lexicon::words`](crate::lexicon::Lexicon::words)).
+    pub fn align_words(&self, wave: &Waveform, words: &[Word]) -> Result<Alignment> {
+        self.sound(wave, |sound| sound.align_words(words))
+    }
+
+    /// Hands what is to be known of a recording to `align`.
+    fn sound<T>(&self, wave: &Waveform, align: impl FnOnce(&Sound) -> Result<T>) -> Result<T> {
+        let log_probs = self.log_probs(wave)?;
+        let features = self.extractor.fbank(&wave.samples_at(self.model.front.sample_rate)?);
+        align(&Sound { log_probs: &log_probs, features: &features, clock: self.clock(wave) })
+    }
+
+    fn clock(&self, wave: &Waveform) -> Clock {
+        let front = &self.model.front;
+        let seconds = |ms: f32| f64::from(ms) / 1000.0;
+        Clock {
+            frame_shift: self.model.frame_shift(),
+            hop: seconds(front.frame_shift_ms),
+            window: seconds(front.frame_length_ms),
+            seconds: wave.seconds(),
+        }
     }
 
     /// What the network says of a recording, `[frames, classes]`.
@@ -245,7 +266,7 @@ mod tests {
         for samples in [0, 1, 399, 401, 16000] {
             let transcript = recognizer.transcribe(&Waveform::new(vec![0.0; samples], 16000)?)?;
             assert_eq!(transcript.hypotheses.len(), 1);
-            assert!((transcript.frame_shift - 0.04).abs() < 1e-9);
+            assert!((transcript.clock.frame_shift - 0.04).abs() < 1e-9);
         }
         Ok(())
     }

@@ -42,7 +42,7 @@ fn known_phones_are_found_in_the_sound() -> formant::Result<()> {
     let recognizer = Recognizer::new(Model::load(tiny_model())?, &DecoderConfig::Beam { width: 8 })?;
     let utterance = &Manifest::open(Path::new(&data("tiny")), "dev")?.utterances[0];
     let labels = recognizer.model().phones().encode(&utterance.phones)?;
-    let segments = recognizer.align(&utterance.load(16000)?, &labels)?;
+    let segments = recognizer.align(&utterance.load(16000)?, &labels)?.phones;
     assert_eq!(segments.iter().map(|s| s.phone).collect::<Vec<_>>(), labels.as_slice());
     assert!(segments.windows(2).all(|w| w[0].end <= w[1].start) && segments[0].start < segments[0].end);
     assert_eq!(recognizer.transcribe(&utterance.load(16000)?)?.best().phones, labels.as_slice(), "known by heart");

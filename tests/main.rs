@@ -4,6 +4,8 @@
 /// What all of them need.
 mod support;
 
+/// `formant align`: known words and phones to times, in the formats of the programs that people open them with.
+mod align;
 /// Inputs that are wrong, each with its line and its exit status.
 mod bad_inputs;
 /// `formant bench`: figures for a script.

@@ -2,8 +2,9 @@
 //! themselves. Files, models and devices are looked at by the commands.
 #![forbid(unsafe_code)]
 
+use super::annotate::FileFormat;
 use super::examples;
-use super::options::{DecoderArgs, DeviceArgs, ModelArgs, ThreadArgs, channel};
+use super::options::{DecoderArgs, DeviceArgs, ModelArgs, NamesChoice, ThreadArgs, channel};
 use crate::audio::Channel;
 use crate::phones::Folding;
 use clap::builder::PossibleValuesParser;
@@ -35,6 +36,13 @@ pub enum Command {
     /// error and the others go on.
     #[command(after_long_help = examples::TRANSCRIBE)]
     Transcribe(TranscribeArgs),
+    /// Say when the words and phones of a known text are spoken, and how well
+    ///
+    /// Forced alignment: of each word's pronunciations in the dictionary, the one that fits is taken. Scores tell, from 0
+    /// to 100, how surely each phone was said. For a corpus, give --data, --split and --out: a file an utterance, and
+    /// on standard output a line each.
+    #[command(after_long_help = examples::ALIGN)]
+    Align(AlignArgs),
     /// Train a model on labelled recordings
     ///
     /// Writes into --out: the best model, its recipe, a checkpoint, the log (metrics.jsonl, and tensorboard/), and the
@@ -82,6 +90,30 @@ pub enum Format {
     Text,
     /// One JSON object a line and file, with times and scores
     Json,
+    /// CTM as sclite reads it: a line a phone
+    Ctm,
+    /// Praat's TextGrid
+    Textgrid,
+    /// ELAN's .eaf
+    Eaf,
+    /// SubRip subtitles
+    Srt,
+    /// WebVTT subtitles
+    Vtt,
+}
+
+impl Format {
+    /// The format of annotations that it is; nothing for the two that are this command's own.
+    pub fn file(self) -> Option<FileFormat> {
+        match self {
+            Self::Text | Self::Json => None,
+            Self::Ctm => Some(FileFormat::Ctm),
+            Self::Textgrid => Some(FileFormat::Textgrid),
+            Self::Eaf => Some(FileFormat::Eaf),
+            Self::Srt => Some(FileFormat::Srt),
+            Self::Vtt => Some(FileFormat::Vtt),
+        }
+    }
 }
 
 /// `formant transcribe`.
@@ -103,12 +135,67 @@ pub struct TranscribeArgs {
     /// Shape of the output
     #[arg(short, long, value_name = "FORMAT", default_value = "text")]
     pub format: Format,
+    /// Folder for a file a recording [default: all on standard output]
+    ///
+    /// Made if it is missing. Files are named like the recordings, folders inside a folder kept.
+    #[arg(short, long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Names of the phones
+    #[arg(long, value_name = "NAMES", default_value = "own")]
+    pub phones: NamesChoice,
     /// Channel of the recording: mix, or a number counted from 0
     #[arg(long, value_name = "CHANNEL", default_value = "mix", value_parser = channel)]
     pub channel: Channel,
     /// Fold the phones onto a smaller set
     #[arg(long, value_name = "NAME", default_value = "none", value_parser = PossibleValuesParser::new(Folding::NAMES))]
     pub fold: String,
+    /// Threads.
+    #[command(flatten)]
+    pub threads: ThreadArgs,
+}
+
+/// `formant align`.
+#[derive(Args, Debug)]
+#[command(group(ArgGroup::new("what").args(["audio", "data"]).required(true)))]
+pub struct AlignArgs {
+    /// Recording, or - for standard input
+    #[arg(value_name = "AUDIO")]
+    pub audio: Option<PathBuf>,
+    /// What is said in it: words, or phones with --phones
+    #[arg(value_name = "TEXT", conflicts_with_all = ["data", "text_file"])]
+    pub text: Option<String>,
+    /// Read the text from a file
+    #[arg(long, value_name = "FILE", conflicts_with = "data")]
+    pub text_file: Option<PathBuf>,
+    /// Folder with manifests, or a Kaldi data folder: align a whole split
+    #[arg(short, long, value_name = "DIR", requires_all = ["split", "out"])]
+    pub data: Option<PathBuf>,
+    /// Split to align: DIR/S.manifest.tsv, or the Kaldi folder DIR/S
+    #[arg(short, long, value_name = "S", requires = "data")]
+    pub split: Option<String>,
+    /// The text is phones, not words; of a corpus, its labels
+    #[arg(long, conflicts_with = "lexicon")]
+    pub phones: bool,
+    /// Dictionary whose words go before those of the built-in one
+    ///
+    /// A line a pronunciation, as in CMUdict: the word, then its phones. May be packed with gzip.
+    #[arg(long, value_name = "FILE")]
+    pub lexicon: Option<PathBuf>,
+    /// Shape of the output [default: by the name of --out, or textgrid]
+    #[arg(short, long, value_name = "FORMAT")]
+    pub format: Option<FileFormat>,
+    /// File to write [default: standard output]; with --data, folder for a file an utterance
+    #[arg(short, long, value_name = "PATH")]
+    pub out: Option<PathBuf>,
+    /// Names of the phones in the output
+    #[arg(long, value_name = "NAMES", default_value = "own")]
+    pub names: NamesChoice,
+    /// Model and device.
+    #[command(flatten)]
+    pub model: ModelArgs,
+    /// Channel of the recording: mix, or a number counted from 0
+    #[arg(long, value_name = "CHANNEL", default_value = "mix", value_parser = channel, conflicts_with = "data")]
+    pub channel: Channel,
     /// Threads.
     #[command(flatten)]
     pub threads: ThreadArgs,

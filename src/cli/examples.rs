@@ -8,6 +8,8 @@ Examples:
       Print the phones of a recording.
   formant transcribe --format json recordings/ > phones.jsonl
       The same for a folder, with times and scores.
+  formant align talk.wav 'What is said in it.' --out talk.TextGrid
+      When each word and phone is spoken, for Praat.
   formant train --data corpus --out run
       Train a model of one's own.
   formant evaluate --data corpus --split test
@@ -19,7 +21,8 @@ Exit status:
   0    done
   1    done, but some inputs failed, or a check did not pass
   2    wrong usage, or input that cannot be used
-  3    done, but suspect: a recording had less sound than its header promises
+  3    done, but suspect: a recording had less sound than its header promises, or does not say
+       the text that it should be aligned with
   130  interrupted
 
 Environment:
@@ -57,6 +60,8 @@ Examples:
       Beam search, and phones folded onto TIMIT's classical set.
   formant transcribe -f json talk.wav | jq '.segments[] | [.phone, .start, .end]'
       When each phone was heard.
+  formant transcribe -f textgrid --phones ipa --out grids recordings/
+      A TextGrid for Praat beside each other in a folder, in the phonetic alphabet.
 
 JSON keys:
   file, model, decoder, seconds (of sound), phones (separated by spaces), score (log probability),
@@ -65,6 +70,31 @@ JSON keys:
 Exit status:
   0 all files done, 1 some files failed, 2 nothing was tried (wrong usage, a model that cannot be
   used), 3 all done but a recording had less sound than its header promises (a warning names it).";
+
+/// `formant align --help`.
+pub const ALIGN: &str = "\
+Examples:
+  formant align talk.wav 'She had your dark suit.' --out talk.TextGrid
+      Words and phones for Praat.
+  formant align talk.wav 'She had your dark suit.' --format json | jq '.phones[] | select(.score < 30)'
+      Which phones were hardly said.
+  formant align talk.wav 'sh iy hh ae d' --phones --format phn
+      Phones instead of words, as TIMIT writes them.
+  formant align --data corpus --split dev --out aligned
+      A TextGrid for each utterance of a corpus, and a line each on standard output.
+
+JSON keys:
+  file, model, seconds (of sound), doubt (by how much for each phone the best path of any phones is
+  more probable, natural logarithm), suspect, words (word, start, end, score, known, phones: the first
+  of its phones and one past the last), phones (phone, start, end, written: where CTC wrote it, score:
+  0 to 100, heard: what was said instead, empty if nothing was, inserted: what was said before it),
+  warnings.
+
+A word that is in no dictionary is aligned with whatever phones are said there; its phone is spn.
+
+Exit status:
+  0 done, 1 some utterances failed, 2 wrong usage or input that cannot be used, 3 done, but suspect:
+  the text is hardly what was said, or a recording had less sound than its header promises.";
 
 /// `formant evaluate --help`.
 pub const EVALUATE: &str = "\

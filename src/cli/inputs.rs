@@ -17,6 +17,8 @@ pub struct Input {
     pub found: bool,
     /// Its size on the disk; 0 where that is not known.
     pub bytes: u64,
+    /// Its path below the folder that was named, or its name alone.
+    pub below: PathBuf,
 }
 
 /// Standard input is not followed beyond this.
@@ -26,7 +28,8 @@ impl Input {
     /// What was named on the command line; what is wrong with it is said when it is read.
     pub fn named(path: &Path) -> Self {
         let bytes = fs::metadata(path).map_or(0, |kind| kind.len());
-        Self { path: path.to_owned(), found: false, bytes }
+        let below = path.file_name().map_or_else(|| path.to_owned(), PathBuf::from);
+        Self { path: path.to_owned(), found: false, bytes, below }
     }
 
     /// Whether this is standard input.
@@ -70,16 +73,16 @@ impl Inputs {
         let mut inputs = Self::default();
         for word in words {
             match fs::metadata(word) {
-                Ok(kind) if kind.is_dir() && word != Path::new("-") => inputs.walk(word),
+                Ok(kind) if kind.is_dir() && word != Path::new("-") => inputs.walk(word, word),
                 _ => inputs.all.push(Input::named(word)),
             }
         }
         Ok(inputs)
     }
 
-    /// Adds the files below `folder`, sorted by name. Hidden entries are left out, and so are links to folders, which
+    /// Adds the files below `folder`, which lies in `root`, sorted by name. Hidden entries are left out, and so are links to folders, which
     /// could lead in circles.
-    fn walk(&mut self, folder: &Path) {
+    fn walk(&mut self, root: &Path, folder: &Path) {
         let listed = fs::read_dir(folder).and_then(|entries| entries.collect::<std::io::Result<Vec<_>>>());
         let mut entries = match listed {
             Ok(entries) => entries,
@@ -92,11 +95,12 @@ impl Inputs {
             }
             let path = entry.path();
             match entry.file_type() {
-                Ok(kind) if kind.is_dir() => self.walk(&path),
+                Ok(kind) if kind.is_dir() => self.walk(root, &path),
                 // A link to a file counts; pipes and devices in a folder would block.
                 Ok(_) => {
                     if let Some(kind) = fs::metadata(&path).ok().filter(fs::Metadata::is_file) {
-                        self.all.push(Input { path, found: true, bytes: kind.len() });
+                        let below = path.strip_prefix(root).unwrap_or(&path).to_owned();
+                        self.all.push(Input { path, found: true, bytes: kind.len(), below });
                     }
                 }
                 Err(error) => self.errors.push(Error::io(&path, error)),

@@ -4,6 +4,8 @@
 //! standard error, an error is one line with perhaps a hint below it, and the exit status is an [`Outcome`].
 #![forbid(unsafe_code)]
 
+mod align;
+pub mod annotate;
 pub mod args;
 mod bench;
 mod device;
@@ -82,6 +84,7 @@ pub fn main() -> ExitCode {
 fn run(command: &Command) -> anyhow::Result<Outcome> {
     match command {
         Command::Transcribe(args) => transcribe::run(args),
+        Command::Align(args) => align::run(args),
         Command::Evaluate(args) => evaluate::run(args),
         Command::Info(args) => info::run(args),
         Command::Doctor(args) => doctor::run(args),

@@ -5,6 +5,7 @@ use super::output;
 use crate::audio::Channel;
 use crate::decode::DecoderConfig;
 use crate::model::Precision;
+use crate::phones::Names;
 use clap::{Args, ValueEnum};
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -84,6 +85,27 @@ impl FromStr for DeviceChoice {
                 number.parse().map(Self::Cuda).map_err(|_| format!("{number:?} is no device number"))
             }
             _ => Err("it is auto, cpu, cuda or cuda:N".to_owned()),
+        }
+    }
+}
+
+/// How phones are written, as typed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum NamesChoice {
+    /// As the model writes them: of the built-in one, ARPAbet in lower case
+    Own,
+    /// ARPAbet in capitals
+    Arpabet,
+    /// International Phonetic Alphabet
+    Ipa,
+}
+
+impl From<NamesChoice> for Names {
+    fn from(choice: NamesChoice) -> Self {
+        match choice {
+            NamesChoice::Own => Self::Own,
+            NamesChoice::Arpabet => Self::Arpabet,
+            NamesChoice::Ipa => Self::Ipa,
         }
     }
 }

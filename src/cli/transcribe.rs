@@ -4,17 +4,23 @@
 //! is that of its longest file and not of as many as there are threads.
 #![forbid(unsafe_code)]
 
+use super::annotate;
 use super::args::{Format, TranscribeArgs};
 use super::inputs::{Input, Inputs};
 use super::output::{self, Progress};
 use super::{Outcome, audio_warnings, device, load_model_on, use_threads};
+use crate::annotation::{Annotation, Interval, Tier};
 use crate::audio::{self, ReadOptions, Waveform};
 use crate::decode::{DecoderConfig, Hypothesis, Segment};
 use crate::parallel;
-use crate::phones::Folding;
+use crate::phones::{Folding, Names};
 use crate::recognize::{Recognizer, Transcript};
+use anyhow::Context;
 use serde::Serialize;
+use std::collections::BTreeMap;
+use std::fs;
 use std::ops::ControlFlow;
+use std::path::PathBuf;
 
 /// Files from this size on run alone. Speech at 30 kbit/s, about the least there is, lasts 18 minutes then.
 const LONG: u64 = 4 << 20;
@@ -28,8 +34,10 @@ pub fn run(args: &TranscribeArgs) -> anyhow::Result<Outcome> {
     let model = load_model_on(args.model.model.as_deref(), &device)?;
     let recognizer = Recognizer::with_precision(model, &decoder, args.model.device.precision.into())?;
     let folding = Folding::named(&args.fold)?;
-    let names = inputs.all.len() > 1 || args.files.len() > 1 || inputs.all.iter().any(|input| input.found);
-    let writer = Writer { args, names, recognizer: &recognizer, folding: &folding, decoder: &decoder };
+    let paths = inputs.all.len() > 1 || args.files.len() > 1 || inputs.all.iter().any(|input| input.found);
+    let targets = targets(args, &inputs.all)?;
+    let names = args.phones.into();
+    let writer = Writer { args, paths, names, targets, recognizer: &recognizer, folding: &folding, decoder: &decoder };
     let mut tally = Tally { failed: inputs.errors.len(), ..Tally::default() };
     for error in inputs.errors {
         output::error(&error.into());
@@ -45,6 +53,23 @@ pub fn run(args: &TranscribeArgs) -> anyhow::Result<Outcome> {
         ));
     }
     Ok(tally.outcome())
+}
+
+/// The file of each recording, if there is to be one.
+fn targets(args: &TranscribeArgs, inputs: &[Input]) -> anyhow::Result<BTreeMap<PathBuf, PathBuf>> {
+    let Some(folder) = &args.out else {
+        let several = inputs.len() > 1 && !matches!(args.format, Format::Text | Format::Json | Format::Ctm);
+        if several {
+            return Err(output::with_hint(
+                "several recordings do not fit into one file of this format",
+                "--out DIR makes a file of each",
+            ));
+        }
+        return Ok(BTreeMap::new());
+    };
+    fs::create_dir_all(folder).with_context(|| output::path(folder))?;
+    let targets = annotate::targets(inputs.iter().map(|input| input.below.as_path()), folder);
+    Ok(inputs.iter().map(|input| input.path.clone()).zip(targets).collect())
 }
 
 /// How many files had which end.
@@ -68,8 +93,8 @@ impl Tally {
 
 /// What became of one file.
 enum Heard {
-    /// Its line, and what is wrong with the recording.
-    Line(String, Vec<String>),
+    /// What is to be written, a file or several with their suffixes, and what is wrong with the recording.
+    Written(Vec<(&'static str, String)>, Vec<String>),
     /// Not a recording, and nobody said it was.
     Foreign,
     Failed(anyhow::Error),
@@ -78,7 +103,10 @@ enum Heard {
 struct Writer<'a> {
     args: &'a TranscribeArgs,
     /// Whether lines of text begin with the path.
-    names: bool,
+    paths: bool,
+    names: Names,
+    /// By recording, the file to write, without a suffix; empty if all goes to standard output.
+    targets: BTreeMap<PathBuf, PathBuf>,
     recognizer: &'a Recognizer,
     folding: &'a Folding,
     decoder: &'a DecoderConfig,
@@ -149,8 +177,8 @@ impl Writer<'_> {
                 return Heard::Failed(anyhow::Error::from(error).context(output::path(&input.path)));
             }
         };
-        match self.line(input, &wave, &transcript) {
-            Ok(line) => Heard::Line(line, wave.warnings().to_vec()),
+        match self.written(input, &wave, &transcript) {
+            Ok(written) => Heard::Written(written, wave.warnings().to_vec()),
             Err(error) => Heard::Failed(error),
         }
     }
@@ -158,11 +186,14 @@ impl Writer<'_> {
     /// Prints what was heard and counts it. Only standard output can fail here.
     fn take(&self, input: &Input, heard: Heard, progress: &Progress, tally: &mut Tally) -> anyhow::Result<()> {
         progress.aside(|| match heard {
-            Heard::Line(line, warnings) => {
+            Heard::Written(written, warnings) => {
                 tally.done += 1;
                 tally.suspect += usize::from(!warnings.is_empty());
                 audio_warnings(&input.path, &warnings);
-                output::line(line)
+                match self.targets.get(&input.path) {
+                    Some(target) => annotate::write_to(target, &written),
+                    None => written.iter().try_for_each(|(_, content)| output::data(content.as_bytes())),
+                }
             }
             Heard::Foreign => {
                 tally.foreign += 1;
@@ -176,32 +207,60 @@ impl Writer<'_> {
         })
     }
 
-    fn line(&self, input: &Input, wave: &Waveform, transcript: &Transcript) -> anyhow::Result<String> {
+    /// The file or files of one recording: the suffix and the content of each.
+    fn written(
+        &self,
+        input: &Input,
+        wave: &Waveform,
+        transcript: &Transcript,
+    ) -> anyhow::Result<Vec<(&'static str, String)>> {
         let model = self.recognizer.model();
         let best = transcript.best();
         let symbols = model.phones().decode(&best.phones);
-        let phones = self.folding.fold_text(&symbols).join(" ");
-        match self.args.format {
-            Format::Text if self.names => Ok(format!("{}\t{phones}", output::path(&input.path))),
-            Format::Text => Ok(phones),
-            Format::Json => Ok(serde_json::to_string(&Record {
-                file: &input.path.to_string_lossy(),
-                model: model.name(),
-                decoder: self.decoder,
-                seconds: output::seconds(transcript.seconds),
-                phones: &phones,
-                score: best.score,
-                segments: self.segments(best, transcript),
-                warnings: wave.warnings(),
-            })?),
+        let names = self.folding.fold_text(&symbols).into_iter().map(|symbol| self.names.name(symbol));
+        let phones = names.collect::<Vec<_>>().join(" ");
+        let with_path = self.paths && self.args.out.is_none();
+        Ok(match (self.args.format, self.args.format.file()) {
+            (_, Some(format)) => annotate::render(format, &self.annotation(input, wave, transcript)),
+            (Format::Json, _) => {
+                let record = Record {
+                    file: &input.path.to_string_lossy(),
+                    model: model.name(),
+                    decoder: self.decoder,
+                    seconds: output::seconds(transcript.clock.seconds),
+                    phones: &phones,
+                    score: best.score,
+                    segments: self.segments(best, transcript),
+                    warnings: wave.warnings(),
+                };
+                vec![("json", serde_json::to_string(&record)? + "\n")]
+            }
+            _ if with_path => vec![("txt", format!("{}\t{phones}\n", output::path(&input.path)))],
+            _ => vec![("txt", format!("{phones}\n"))],
+        })
+    }
+
+    fn annotation(&self, input: &Input, wave: &Waveform, transcript: &Transcript) -> Annotation {
+        let interval = |segment: SegmentRecord| Interval {
+            start: segment.start,
+            end: segment.end,
+            text: segment.phone,
+            confidence: Some(f64::from(segment.score).exp()),
+        };
+        let intervals = self.segments(transcript.best(), transcript).into_iter().map(interval).collect();
+        Annotation {
+            recording: input.below.to_string_lossy().into_owned(),
+            seconds: wave.seconds(),
+            sample_rate: wave.sample_rate(),
+            tiers: vec![Tier { name: "phones".to_owned(), intervals }],
         }
     }
 
     /// Segments in seconds, without those of phones that the folding drops.
-    fn segments<'s>(&'s self, best: &Hypothesis, transcript: &Transcript) -> Vec<SegmentRecord<'s>> {
+    fn segments(&self, best: &Hypothesis, transcript: &Transcript) -> Vec<SegmentRecord> {
         let phones = self.recognizer.model().phones();
         let record = |segment: &Segment| {
-            let phone = self.folding.fold(phones.symbol(segment.phone))?;
+            let phone = self.names.name(self.folding.fold(phones.symbol(segment.phone))?);
             let (start, end) = transcript.times(segment);
             let (start, end) = (output::seconds(start), output::seconds(end));
             Some(SegmentRecord { phone, start, end, score: segment.score })
@@ -224,13 +283,13 @@ struct Record<'a> {
     seconds: f64,
     phones: &'a str,
     score: f32,
-    segments: Vec<SegmentRecord<'a>>,
+    segments: Vec<SegmentRecord>,
     warnings: &'a [String],
 }
 
 #[derive(Serialize)]
-struct SegmentRecord<'a> {
-    phone: &'a str,
+struct SegmentRecord {
+    phone: String,
     start: f64,
     end: f64,
     score: f32,

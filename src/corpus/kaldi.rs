@@ -2,8 +2,8 @@
 #![forbid(unsafe_code)]
 
 use super::manifest::{Manifest, Utterance};
-use super::table::{seconds_in, text_lines};
 use crate::error::{Error, Result};
+use crate::table::{seconds_in, text_lines};
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 

@@ -5,9 +5,9 @@
 //! any others are kept for reports.
 #![forbid(unsafe_code)]
 
-use super::table::{seconds_in, text_lines};
 use crate::audio::{ReadOptions, Waveform};
 use crate::error::{Error, Result};
+use crate::table::{seconds_in, text_lines};
 use std::path::{Path, PathBuf};
 
 /// So many seconds may an utterance seem to reach beyond its recording: times are often rounded, frames added.
@@ -40,7 +40,11 @@ impl Utterance {
     /// # Errors
     /// Those of [`Waveform::open`], and if the utterance lies beyond the end of its recording.
     pub fn load(&self, sample_rate: u32) -> Result<Waveform> {
-        let options = ReadOptions { sample_rate: Some(sample_rate), ..ReadOptions::default() };
+        self.load_as(ReadOptions { sample_rate: Some(sample_rate), ..ReadOptions::default() })
+    }
+
+    /// [`Utterance::load`] with other options.
+    pub fn load_as(&self, options: ReadOptions) -> Result<Waveform> {
         let wave = Waveform::open_as(&self.audio, options)?;
         let Some((start, end)) = self.span else { return Ok(wave) };
         let length = wave.seconds();

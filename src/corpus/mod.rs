@@ -9,7 +9,6 @@ mod manifest;
 mod open;
 mod prefetch;
 mod sampler;
-mod table;
 
 pub use augment::{Augment, Noise};
 pub use batch::Batch;

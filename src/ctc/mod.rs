@@ -1,4 +1,4 @@
-//! Connectionist temporal classification (Graves et al. 2006): the loss and its gradient, and forced alignment.
+//! Connectionist temporal classification (Graves et al. 2006): the loss and its gradient.
 //!
 //! The labels `l_1 .. l_L` are spread over a lattice of `2 L + 1` states, blanks before, between and after them; a path
 //! starts in one of the first two states, ends in one of the last two, and in each frame stays, moves on by one, or
@@ -6,14 +6,12 @@
 //! path in f32.
 #![forbid(unsafe_code)]
 
-mod align;
 pub mod cpu;
 #[cfg(feature = "cuda")]
 pub mod cuda;
 mod op;
 pub mod reference;
 
-pub use align::align;
 pub use op::loss;
 
 use crate::phones::{Labels, PhoneId};

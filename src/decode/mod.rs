@@ -2,9 +2,11 @@
 #![forbid(unsafe_code)]
 
 mod beam;
+mod clock;
 mod greedy;
 
 pub use beam::Beam;
+pub use clock::Clock;
 pub use greedy::Greedy;
 
 use crate::error::{Error, Result};

@@ -1,8 +1,15 @@
-//! Phones: the symbols that a model knows, label sequences, and the folding of one set onto a smaller one for scoring.
+//! Phones: the symbols that a model knows, label sequences, the folding of one set onto a smaller one for scoring, and
+//! their names in the International Phonetic Alphabet.
 #![forbid(unsafe_code)]
 
+mod folding;
+mod names;
+
+pub use folding::Folding;
+pub use names::Names;
+
 use crate::error::{Error, Result};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
 /// A phone's number in its set. 0 is the blank of CTC, always.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -94,6 +101,14 @@ impl PhoneSet {
         self.symbols.get(id.index()).map_or("?", String::as_str)
     }
 
+    /// The phone that a pronouncing dictionary means by `symbol`: the symbol itself, or ARPAbet in any letter case with or
+    /// without a digit for stress, also where this set writes what the classical folding makes of it.
+    pub fn arpabet(&self, symbol: &str) -> Option<PhoneId> {
+        let id = |symbol: &str| self.ids.get(symbol).copied();
+        let plain = || symbol.trim_end_matches(|c: char| c.is_ascii_digit()).to_ascii_lowercase();
+        id(symbol).or_else(|| id(&plain())).or_else(|| id(Folding::timit39().fold(&plain())?))
+    }
+
     /// Labels from symbols separated by white space.
     ///
     /// # Errors
@@ -139,77 +154,6 @@ impl Labels {
     }
 }
 
-/// Maps symbols onto fewer symbols, or onto nothing, before references and hypotheses are compared.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Folding {
-    name: String,
-    map: BTreeMap<String, Option<String>>,
-}
-
-impl Folding {
-    /// Names that [`Folding::named`] knows.
-    pub const NAMES: [&str; 2] = ["timit39", "none"];
-
-    /// `timit39`: the classical folding of Lee & Hon (1989) as far as ARPAbet labels have its phones (ao to aa,
-    /// zh to sh, axr to er, dx to t, ...), with silences, closures and the glottal stop dropped.
-    /// `none`: symbols as they are.
-    pub fn named(name: &str) -> Result<Self> {
-        let pairs: &[(&str, &str)] = match name {
-            "none" => &[],
-            "timit39" => &[
-                ("ao", "aa"),
-                ("zh", "sh"),
-                ("ax", "ah"),
-                ("ax-h", "ah"),
-                ("ix", "ih"),
-                ("axr", "er"),
-                ("el", "l"),
-                ("em", "m"),
-                ("en", "n"),
-                ("nx", "n"),
-                ("eng", "ng"),
-                ("hv", "hh"),
-                ("ux", "uw"),
-                ("dx", "t"),
-                ("pau", ""),
-                ("epi", ""),
-                ("h#", ""),
-                ("sil", ""),
-                ("q", ""),
-                ("bcl", ""),
-                ("dcl", ""),
-                ("gcl", ""),
-                ("pcl", ""),
-                ("tcl", ""),
-                ("kcl", ""),
-            ],
-            _ => {
-                return Err(Error::invalid(format!(
-                    "unknown folding {name:?}: it is one of {}",
-                    Self::NAMES.join(", ")
-                )));
-            }
-        };
-        let target = |to: &str| (!to.is_empty()).then(|| to.to_owned());
-        Ok(Self { name: name.to_owned(), map: pairs.iter().map(|&(from, to)| (from.to_owned(), target(to))).collect() })
-    }
-
-    /// The folding's name.
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-
-    /// The symbol that `symbol` is folded to; nothing if it is dropped.
-    pub fn fold<'a>(&'a self, symbol: &'a str) -> Option<&'a str> {
-        self.map.get(symbol).map_or(Some(symbol), Option::as_deref)
-    }
-
-    /// Folds symbols separated by white space.
-    pub fn fold_text<'a>(&'a self, text: &'a str) -> Vec<&'a str> {
-        text.split_whitespace().filter_map(|s| self.fold(s)).collect()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -240,13 +184,5 @@ mod tests {
         assert!(PhoneSet::new("x", &[""]).is_err());
         assert!(PhoneSet::new("x", &["a b"]).is_err());
         assert!(PhoneSet::new("x", &["a\u{1b}[2J"]).is_err());
-    }
-
-    #[test]
-    fn folds_and_drops() -> Result<()> {
-        let folding = Folding::named("timit39")?;
-        assert_eq!(folding.fold_text("h# ao zh dcl d ux q"), ["aa", "sh", "d", "uw"]);
-        assert!(Folding::named("x").is_err());
-        Ok(())
     }
 }

@@ -28,7 +28,7 @@ impl Decoder for Eager {
             }
             last = phone;
         }
-        vec![Hypothesis { phones: segments.iter().map(|s| s.phone).collect(), score, segments }]
+        vec![Hypothesis { phones: segments.iter().map(|s| s.phone).collect(), score, segments, words: Vec::new() }]
     }
 }
 

@@ -1,11 +1,15 @@
-//! The phone error rate of a recogniser on labelled recordings.
+//! The phone or word error rate of a recogniser on labelled recordings.
 #![forbid(unsafe_code)]
 
 use crate::corpus::{Manifest, Utterance};
+use crate::decode::Hypothesis;
 use crate::error::{Error, Result};
+use crate::lexicon::{Lexicon, plain_words};
+use crate::model::Model;
 use crate::phones::Folding;
 use crate::recognize::Recognizer;
 use crate::score::Report;
+use std::borrow::Cow;
 use std::ops::ControlFlow;
 use std::time::Instant;
 
@@ -30,23 +34,50 @@ impl Evaluation {
     }
 }
 
+/// What is compared.
+#[derive(Clone, Copy, Debug)]
+pub enum Compare<'a> {
+    /// Phones with the labels, both sides folded.
+    Phones(&'a Folding),
+    /// Words with those of the text, in lower case and without punctuation; the decoder looks for words of this dictionary.
+    Words(&'a Lexicon),
+}
+
+impl Compare<'_> {
+    fn reference<'u>(&'u self, utterance: &'u Utterance) -> Vec<Cow<'u, str>> {
+        match self {
+            Self::Phones(folding) => folding.fold_text(&utterance.phones).into_iter().map(Cow::from).collect(),
+            Self::Words(_) => plain_words(&utterance.text).into_iter().map(Cow::from).collect(),
+        }
+    }
+
+    fn hypothesis(&self, model: &Model, heard: &Hypothesis) -> Vec<String> {
+        match self {
+            Self::Phones(folding) => {
+                let symbols = heard.phones.iter().filter_map(|phone| folding.fold(model.phones().symbol(*phone)));
+                symbols.map(str::to_owned).collect()
+            }
+            Self::Words(lexicon) => heard.words.iter().map(|word| lexicon.word(word.word).to_owned()).collect(),
+        }
+    }
+}
+
 /// What one utterance gave.
 struct Heard {
-    phones: String,
+    symbols: Vec<String>,
     seconds: f64,
     computing: f64,
     warnings: Vec<String>,
 }
 
-/// Recognises all utterances of `manifest` and compares them with their labels, both sides folded. `progress` is told
-/// how many are done. The counts do not depend on the number of threads.
+/// Recognises all utterances of `manifest` and compares them with their transcripts. `progress` is told how many are done. The counts do not depend on the number of threads.
 ///
 /// # Errors
 /// If the manifest is empty, or an utterance cannot be read: the first such one, and nothing is scored then.
 pub fn evaluate(
     recognizer: &Recognizer,
     manifest: &Manifest,
-    folding: &Folding,
+    compare: Compare<'_>,
     progress: &(dyn Fn(usize) + Sync),
 ) -> Result<Evaluation> {
     let utterances = &manifest.utterances;
@@ -57,7 +88,7 @@ pub fn evaluate(
     let mut failed = None;
     let take = |n: usize, heard: Result<Heard>| match heard {
         Ok(heard) => {
-            add(&mut evaluation, &utterances[n], heard, folding);
+            add(&mut evaluation, &utterances[n], heard, compare);
             progress(n + 1);
             ControlFlow::Continue(())
         }
@@ -66,29 +97,31 @@ pub fn evaluate(
             ControlFlow::Break(())
         }
     };
-    crate::parallel::in_order(utterances.len(), |n| hear(recognizer, &utterances[n]), take)?;
+    crate::parallel::in_order(utterances.len(), |n| hear(recognizer, &utterances[n], compare), take)?;
     match failed {
         Some(error) => Err(error),
         None => Ok(evaluation),
     }
 }
 
-fn hear(recognizer: &Recognizer, utterance: &Utterance) -> Result<Heard> {
+fn hear(recognizer: &Recognizer, utterance: &Utterance, compare: Compare<'_>) -> Result<Heard> {
     let wave = utterance.load(recognizer.model().front().sample_rate)?;
     let start = Instant::now();
     let transcript = recognizer.transcribe(&wave)?;
     let computing = start.elapsed().as_secs_f64();
     let warnings = wave.warnings().iter().map(|w| format!("{}: {w}", utterance.audio.display())).collect();
     Ok(Heard {
-        phones: recognizer.model().phones().decode(&transcript.best().phones),
+        symbols: compare.hypothesis(recognizer.model(), transcript.best()),
         seconds: wave.seconds(),
         computing,
         warnings,
     })
 }
 
-fn add(evaluation: &mut Evaluation, utterance: &Utterance, heard: Heard, folding: &Folding) {
-    let (reference, hypothesis) = (folding.fold_text(&utterance.phones), folding.fold_text(&heard.phones));
+fn add(evaluation: &mut Evaluation, utterance: &Utterance, heard: Heard, compare: Compare<'_>) {
+    let reference = compare.reference(utterance);
+    let reference: Vec<&str> = reference.iter().map(Cow::as_ref).collect();
+    let hypothesis: Vec<&str> = heard.symbols.iter().map(String::as_str).collect();
     evaluation.report.add(&utterance.speaker, &reference, &hypothesis);
     evaluation.seconds += heard.seconds;
     evaluation.computing += heard.computing;

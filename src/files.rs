@@ -3,6 +3,8 @@
 #![forbid(unsafe_code)]
 
 use crate::error::{Error, Result};
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use std::ffi::OsString;
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, Read, Write};
@@ -39,6 +41,19 @@ pub fn read(path: &Path) -> Result<Vec<u8>> {
 /// [`Error::Io`] naming `path`; what stood there before is untouched, and the temporary file is gone.
 pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
     replace(path, bytes).map_err(|source| Error::io(path, source))
+}
+
+/// [`write_atomic`], packed with gzip if the path ends in `.gz`. The same bytes give the same file.
+///
+/// # Errors
+/// Those of [`write_atomic`].
+pub fn write_packed(path: &Path, bytes: &[u8]) -> Result<()> {
+    if path.extension().is_none_or(|suffix| suffix != "gz") {
+        return write_atomic(path, bytes);
+    }
+    let mut packer = GzEncoder::new(Vec::new(), Compression::best());
+    let packed = packer.write_all(bytes).and_then(|()| packer.finish()).map_err(|e| Error::io(path, e))?;
+    write_atomic(path, &packed)
 }
 
 /// The work of [`write_atomic`]. On failure it removes the temporary file, if it made one.

@@ -208,9 +208,7 @@ impl Lexicon {
     /// The words of a text: what stands between spaces, punctuation around it taken off. A word with hyphens that is not in
     /// the dictionary is said as its parts are.
     pub fn words(&self, text: &str) -> Vec<Word> {
-        let bare = |word: &str| word.trim_matches(|c: char| !c.is_alphanumeric() && !is_apostrophe(c)).to_owned();
-        let words = text.split_whitespace().map(bare).filter(|word| word.contains(char::is_alphanumeric));
-        words.map(|text| Word { pronunciations: self.said(&text), text }).collect()
+        bare(text).map(|text| Word { pronunciations: self.said(text), text: text.to_owned() }).collect()
     }
 
     /// How a word of a text may be said.
@@ -235,6 +233,18 @@ impl Lexicon {
         }
         all
     }
+}
+
+/// The words of a text as dictionaries and language models spell them: in lower case, without punctuation around them.
+pub fn plain_words(text: &str) -> Vec<String> {
+    bare(text).map(|word| spelling(word.trim_matches(is_apostrophe))).filter(|word| !word.is_empty()).collect()
+}
+
+/// What stands between spaces, punctuation taken off its ends.
+fn bare(text: &str) -> impl Iterator<Item = &str> {
+    text.split_whitespace()
+        .map(|word| word.trim_matches(|c: char| !c.is_alphanumeric() && !is_apostrophe(c)))
+        .filter(|word| word.contains(char::is_alphanumeric))
 }
 
 /// How a dictionary spells a word: lower case, typewriter's apostrophes.

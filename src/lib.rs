@@ -97,6 +97,7 @@ pub mod features;
 pub mod files;
 pub mod lengths;
 pub mod lexicon;
+pub mod lm;
 pub mod model;
 pub mod nn;
 pub mod parallel;

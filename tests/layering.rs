@@ -29,6 +29,8 @@ const LAYERS: &[Layer] = &[
     Layer { name: "audio", modules: &["audio"], may_import: &["base"] },
     // How words are said.
     Layer { name: "lexicon", modules: &["lexicon"], may_import: &["base"] },
+    // How probable a word is after others.
+    Layer { name: "lm", modules: &["lm"], may_import: &["base"] },
     // Labelled stretches of a recording, as other programs read them.
     Layer { name: "annotation", modules: &["annotation"], may_import: &["base"] },
     // From samples to frames.
@@ -44,7 +46,7 @@ const LAYERS: &[Layer] = &[
     // The loss. Knows nothing of the network before it.
     Layer { name: "ctc", modules: &["ctc"], may_import: &["base", "op", "cuda"] },
     // From log probabilities to phones; no tensors.
-    Layer { name: "decode", modules: &["decode"], may_import: &["base"] },
+    Layer { name: "decode", modules: &["decode"], may_import: &["base", "lexicon", "lm"] },
     // Forced alignment: when known words and phones are spoken, and how well.
     Layer { name: "align", modules: &["align"], may_import: &["base", "lexicon", "features", "ctc", "decode"] },
     // Edit distance and error rates.
@@ -61,7 +63,7 @@ const LAYERS: &[Layer] = &[
     Layer {
         name: "evaluate",
         modules: &["evaluate"],
-        may_import: &["base", "audio", "corpus", "decode", "score", "model", "recognize"],
+        may_import: &["base", "lexicon", "audio", "corpus", "decode", "score", "model", "recognize"],
     },
     // Recipe, loop, checkpoints.
     Layer {
@@ -89,6 +91,7 @@ const LAYERS: &[Layer] = &[
         may_import: &[
             "base",
             "lexicon",
+            "lm",
             "annotation",
             "audio",
             "features",

@@ -43,3 +43,5 @@ mod simd;
 mod train;
 /// `formant transcribe`: recordings in, lines out.
 mod transcribe;
+/// Words and language models.
+mod words;

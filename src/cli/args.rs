@@ -3,8 +3,9 @@
 #![forbid(unsafe_code)]
 
 use super::annotate::FileFormat;
+use super::decoding::DecoderArgs;
 use super::examples;
-use super::options::{DecoderArgs, DeviceArgs, ModelArgs, NamesChoice, ThreadArgs, channel};
+use super::options::{DeviceArgs, ModelArgs, NamesChoice, ThreadArgs, channel};
 use crate::audio::Channel;
 use crate::phones::Folding;
 use clap::builder::PossibleValuesParser;
@@ -43,6 +44,12 @@ pub enum Command {
     /// on standard output a line each.
     #[command(after_long_help = examples::ALIGN)]
     Align(AlignArgs),
+    /// Make a language model of transcripts, or tell how well one foresees them
+    ///
+    /// N-grams of phones or words with modified Kneser-Ney smoothing, as an ARPA file, which other programs read, too. Its
+    /// perplexity is printed. 'formant transcribe --lm' decodes with it.
+    #[command(after_long_help = examples::LM)]
+    Lm(LmArgs),
     /// Train a model on labelled recordings
     ///
     /// Writes into --out: the best model, its recipe, a checkpoint, the log (metrics.jsonl, and tensorboard/), and the
@@ -146,6 +153,9 @@ pub struct TranscribeArgs {
     /// Channel of the recording: mix, or a number counted from 0
     #[arg(long, value_name = "CHANNEL", default_value = "mix", value_parser = channel)]
     pub channel: Channel,
+    /// Transcripts of each recording in --format json, best first [default: 1]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=10_000))]
+    pub nbest: Option<u16>,
     /// Fold the phones onto a smaller set
     #[arg(long, value_name = "NAME", default_value = "none", value_parser = PossibleValuesParser::new(Folding::NAMES))]
     pub fold: String,
@@ -199,6 +209,48 @@ pub struct AlignArgs {
     /// Threads.
     #[command(flatten)]
     pub threads: ThreadArgs,
+}
+
+/// What a language model is made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Unit {
+    /// The phones of the labels
+    Phones,
+    /// The words of the texts, in lower case, without punctuation
+    Words,
+}
+
+/// `formant lm`.
+#[derive(Args, Debug)]
+#[command(group(ArgGroup::new("source").args(["data", "text"]).required(true).multiple(true)))]
+pub struct LmArgs {
+    /// Folder with manifests, or with Kaldi data folders; may be given several times
+    #[arg(short, long, value_name = "DIR")]
+    pub data: Vec<PathBuf>,
+    /// Split to learn from, or to measure on with --lm; may be given several times [default: train]
+    #[arg(short, long, value_name = "S", requires = "data")]
+    pub split: Vec<String>,
+    /// Text file to learn from, a sentence a line, perhaps packed with gzip; may be given several times
+    #[arg(long, value_name = "FILE")]
+    pub text: Vec<PathBuf>,
+    /// Split to measure on, of those folders that have it; may be given several times
+    #[arg(long, value_name = "S", requires = "data", conflicts_with = "lm")]
+    pub test: Vec<String>,
+    /// Phones or words
+    #[arg(long, value_name = "UNIT", default_value = "phones")]
+    pub unit: Unit,
+    /// Words, or phones, in the longest n-grams, 1 to 16
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u8).range(1..=16))]
+    pub order: u8,
+    /// ARPA file to write; packed if its name ends in .gz
+    #[arg(short, long, value_name = "FILE", required_unless_present = "lm")]
+    pub out: Option<PathBuf>,
+    /// Measure this ARPA file instead of making one
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["out", "order"])]
+    pub lm: Option<PathBuf>,
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `formant train`.

@@ -2,11 +2,13 @@
 #![forbid(unsafe_code)]
 
 use super::args::{By, EvaluateArgs};
+use super::decoding::Decoding;
 use super::output::{self, Progress, Table};
 use super::{Outcome, device, load_model_on, model_file, use_threads};
 use crate::corpus::Manifest;
 use crate::decode::DecoderConfig;
-use crate::evaluate::{Evaluation, evaluate};
+use crate::evaluate::{Compare, Evaluation, evaluate};
+use crate::lexicon::{Lexicon, plain_words};
 use crate::model::{Measured, Model};
 use crate::phones::{Folding, PhoneSet};
 use crate::recognize::Recognizer;
@@ -22,7 +24,7 @@ const PAIRS: usize = 20;
 
 /// Runs `formant evaluate`.
 pub fn run(args: &EvaluateArgs) -> anyhow::Result<Outcome> {
-    let decoder = args.decoder.config()?;
+    let decoding = args.decoder.plan()?;
     use_threads(args.threads)?;
     let device = device::resolve(args.model.device)?;
     let mut manifest = Manifest::open(&args.data, &args.split)?;
@@ -33,19 +35,28 @@ pub fn run(args: &EvaluateArgs) -> anyhow::Result<Outcome> {
         manifest.utterances.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
     }
     let model = load_model_on(args.model.model.as_deref(), &device)?;
-    let recognizer = Recognizer::with_precision(model, &decoder, args.model.device.precision.into())?;
+    let (decoder, lexicon) = decoding.build(model.phones())?;
+    let recognizer = Recognizer::with_precision(model, &DecoderConfig::Greedy, args.model.device.precision.into())?
+        .with_decoder(decoder);
     let folding = Folding::named(&args.fold)?;
-    let unknown = never_written(&manifest, recognizer.model().phones(), &folding);
-    if !unknown.is_empty() {
-        output::warning(format!("the model never writes these phones of the labels: {}", unknown.join(" ")));
-    }
+    let compare = match &lexicon {
+        Some(lexicon) => {
+            warn_of_unknown(unknown_words(&manifest, lexicon), "words of the texts are not in the dictionary");
+            Compare::Words(lexicon)
+        }
+        None => {
+            let unknown = never_written(&manifest, recognizer.model().phones(), &folding);
+            warn_of_unknown(unknown, "phones of the labels are never written by the model");
+            Compare::Phones(&folding)
+        }
+    };
     let progress = Progress::counting(manifest.utterances.len(), "utterances");
-    let evaluation = evaluate(&recognizer, &manifest, &folding, &|done| progress.set(done))?;
+    let evaluation = evaluate(&recognizer, &manifest, compare, &|done| progress.set(done))?;
     drop(progress);
     for warning in &evaluation.warnings {
         output::warning(warning);
     }
-    let summary = Summary::new(&evaluation, recognizer.model().name(), protocol(args, &folding, &decoder));
+    let summary = Summary::new(&evaluation, recognizer.model().name(), protocol(args, compare, &decoding), compare);
     if let (Some(set), Some(path)) = (&args.record, &args.model.model) {
         record(path, set, &summary)?;
     }
@@ -63,14 +74,17 @@ pub fn run(args: &EvaluateArgs) -> anyhow::Result<Outcome> {
 
 /// Writes the figure into the card of the model in `path`, in the place of an older one for the same set and protocol.
 fn record(path: &Path, set: &str, summary: &Summary) -> anyhow::Result<()> {
+    let (Some(per), Some(reference_phones)) = (summary.per, summary.reference_phones) else {
+        return Err(output::with_hint("a model's card has rates of phones only", "leave --record or --words out"));
+    };
     let path = model_file(path);
     let mut model = Model::load(&path)?;
     let measured = Measured {
         set: set.to_owned(),
         protocol: summary.protocol.clone(),
-        per: (summary.per * 100.0).round() / 100.0,
+        per: (per * 100.0).round() / 100.0,
         utterances: summary.utterances,
-        reference_phones: summary.reference_phones,
+        reference_phones,
     };
     let same = |m: &Measured| (&m.set, &m.protocol) == (&measured.set, &measured.protocol);
     model.card.measured.retain(|m| !same(m));
@@ -79,18 +93,36 @@ fn record(path: &Path, set: &str, summary: &Summary) -> anyhow::Result<()> {
 }
 
 /// How the figure came about, in words.
-fn protocol(args: &EvaluateArgs, folding: &Folding, decoder: &DecoderConfig) -> String {
-    let folded = match folding.name() {
-        "none" => "symbols compared as they are, silence symbols counted like phones".to_owned(),
-        name => format!("both sides folded to {name}, silences, closures and glottal stops not scored"),
-    };
-    let decoder = match decoder {
-        DecoderConfig::Greedy => "greedy decoding".to_owned(),
-        DecoderConfig::Beam { width } => format!("beam search of width {width}"),
+fn protocol(args: &EvaluateArgs, compare: Compare<'_>, decoding: &Decoding) -> String {
+    let column = &args.column;
+    let compared = match compare {
+        Compare::Phones(folding) if folding.name() == "none" => {
+            format!("labels from column {column}, symbols compared as they are, silence symbols counted like phones")
+        }
+        Compare::Phones(folding) => format!(
+            "labels from column {column}, both sides folded to {}, silences, closures and glottal stops not scored",
+            folding.name()
+        ),
+        Compare::Words(_) => "words from column text, in lower case, without punctuation".to_owned(),
     };
     let which = args.limit.map(|n| format!(", first {n} utterances")).unwrap_or_default();
-    let (split, column) = (&args.split, &args.column);
-    format!("split {split}{which}, labels from column {column}, {folded}, every edit costs one, {decoder}")
+    let (split, decoder) = (&args.split, decoding.describe());
+    format!("split {split}{which}, {compared}, every edit costs one, {decoder}")
+}
+
+/// Words of the texts that the decoder can never find.
+fn unknown_words(manifest: &Manifest, lexicon: &Lexicon) -> Vec<String> {
+    let words: BTreeSet<String> = manifest.utterances.iter().flat_map(|u| plain_words(&u.text)).collect();
+    words.into_iter().filter(|word| lexicon.find(word).is_none()).collect()
+}
+
+/// Names what can only be an error, as far as it fits into a line.
+fn warn_of_unknown<S: AsRef<str>>(unknown: Vec<S>, what: &str) {
+    if !unknown.is_empty() {
+        let named: Vec<&str> = unknown.iter().take(PAIRS).map(AsRef::as_ref).collect();
+        let more = if unknown.len() > PAIRS { ", ..." } else { "" };
+        output::warning(format!("{} {what}: {}{more}", unknown.len(), named.join(" ")));
+    }
 }
 
 /// Symbols of the folded labels that are no phone of the model, folded: each one is an error for sure.
@@ -102,12 +134,18 @@ fn never_written<'m>(manifest: &'m Manifest, phones: &PhoneSet, folding: &'m Fol
 
 #[derive(Serialize)]
 struct Summary {
-    per: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    per: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    wer: Option<f64>,
     substitutions: usize,
     deletions: usize,
     insertions: usize,
     utterances: usize,
-    reference_phones: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reference_phones: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reference_words: Option<usize>,
     real_time_factor: f64,
     protocol: String,
     model: String,
@@ -148,7 +186,8 @@ impl From<&Score> for Counts {
 }
 
 impl Summary {
-    fn new(evaluation: &Evaluation, model: &str, protocol: String) -> Self {
+    fn new(evaluation: &Evaluation, model: &str, protocol: String, compare: Compare<'_>) -> Self {
+        let words = matches!(compare, Compare::Words(_));
         let report = &evaluation.report;
         let confusion = |(reference, hypothesis, count): (Option<&str>, Option<&str>, usize)| Confusion {
             reference: reference.map(str::to_owned),
@@ -156,12 +195,14 @@ impl Summary {
             count,
         };
         Self {
-            per: report.total.per(),
+            per: (!words).then(|| report.total.per()),
+            wer: words.then(|| report.total.per()),
             substitutions: report.total.substitutions,
             deletions: report.total.deletions,
             insertions: report.total.insertions,
             utterances: report.utterances,
-            reference_phones: report.total.reference,
+            reference_phones: (!words).then_some(report.total.reference),
+            reference_words: words.then_some(report.total.reference),
             real_time_factor: evaluation.real_time_factor(),
             protocol,
             model: model.to_owned(),
@@ -172,11 +213,15 @@ impl Summary {
 
     fn table(&self, seconds: f64) -> Table {
         let share = |count: usize| {
-            let percent = 100.0 * count as f64 / self.reference_phones.max(1) as f64;
+            let reference = self.reference_phones.or(self.reference_words).unwrap_or_default();
+            let percent = 100.0 * count as f64 / reference.max(1) as f64;
             format!("{count} ({percent:.2} %)")
         };
         let mut table = Table::default();
-        table.row("phone error rate", format!("{:.2} %", self.per));
+        let rates = [("phone error rate", self.per), ("word error rate", self.wer)];
+        for (name, rate) in rates.into_iter().filter_map(|(name, rate)| Some((name, rate?))) {
+            table.row(name, format!("{rate:.2} %"));
+        }
         table.row(
             "95 % interval",
             match self.interval {
@@ -187,7 +232,10 @@ impl Summary {
         table.row("substitutions", share(self.substitutions));
         table.row("deletions", share(self.deletions));
         table.row("insertions", share(self.insertions));
-        table.row("reference phones", self.reference_phones);
+        let references = [("reference phones", self.reference_phones), ("reference words", self.reference_words)];
+        for (name, count) in references.into_iter().filter_map(|(name, count)| Some((name, count?))) {
+            table.row(name, count);
+        }
         table.row("utterances", format!("{}, {:.1} minutes", self.utterances, seconds / 60.0));
         table.row("real-time factor", format!("{:.4} on one processor", self.real_time_factor));
         table.row("model", &self.model);
@@ -229,8 +277,9 @@ mod tests {
     }
 
     #[test]
-    fn the_summary_is_readable() {
-        let table = Summary::new(&evaluation(), "m", "p".to_owned()).table(90.0).to_string();
+    fn the_summary_is_readable() -> anyhow::Result<()> {
+        let folding = Folding::named("none")?;
+        let table = Summary::new(&evaluation(), "m", "p".to_owned(), Compare::Phones(&folding)).table(90.0).to_string();
         let expected = "\
 phone error rate  60.00 %
 95 % interval     none: fewer than five speakers
@@ -246,11 +295,13 @@ most confused     - > s 1, ae > eh 1, t > - 1";
         assert_eq!(table, expected);
         let table = speaker_table(&evaluation()).to_string();
         assert_eq!(table.lines().nth(2), Some("b         50.00     0     1     0       2"));
+        Ok(())
     }
 
     #[test]
     fn json_has_the_promised_keys() -> anyhow::Result<()> {
-        let summary = Summary::new(&evaluation(), "m", "p".to_owned());
+        let folding = Folding::named("none")?;
+        let summary = Summary::new(&evaluation(), "m", "p".to_owned(), Compare::Phones(&folding));
         let all = WithSpeakers { summary, by_speaker: Some(by_speaker(&evaluation())) };
         let value = serde_json::to_value(&all)?;
         for key in ["per", "substitutions", "deletions", "insertions", "utterances", "reference_phones"] {

@@ -60,12 +60,17 @@ Examples:
       Beam search, and phones folded onto TIMIT's classical set.
   formant transcribe -f json talk.wav | jq '.segments[] | [.phone, .start, .end]'
       When each phone was heard.
+  formant transcribe --lm default talk.wav
+      Beam search with the language model of phones inside: fewer errors.
+  formant transcribe --words --hotword Ulaanbaatar=6 --lexicon names.dict talk.wav
+      Words of a dictionary, one of them likely.
   formant transcribe -f textgrid --phones ipa --out grids recordings/
       A TextGrid for Praat beside each other in a folder, in the phonetic alphabet.
 
 JSON keys:
   file, model, decoder, seconds (of sound), phones (separated by spaces), score (log probability),
-  segments (phone; start and end in seconds; score: mean log probability), warnings.
+  words (with --words: word, start, end), segments (phone; start and end in seconds; score: mean log
+  probability), hypotheses (with --nbest: score, phones, words), warnings.
 
 Exit status:
   0 all files done, 1 some files failed, 2 nothing was tried (wrong usage, a model that cannot be
@@ -96,6 +101,20 @@ Exit status:
   0 done, 1 some utterances failed, 2 wrong usage or input that cannot be used, 3 done, but suspect:
   the text is hardly what was said, or a recording had less sound than its header promises.";
 
+/// `formant lm --help`.
+pub const LM: &str = "\
+Examples:
+  formant lm --data corpus --out phones.arpa --test dev
+      4-grams of the phones of corpus/train.manifest.tsv, and how well they foresee those of dev.
+  formant lm --data corpus --unit words --order 3 --text more.txt --out words.arpa.gz
+      Trigrams of words, from a corpus and from a text.
+  formant lm --lm phones.arpa --data corpus --split test
+      The perplexity of a model that is there.
+
+JSON keys:
+  order, ngrams (a number an order), discounts (for counts of 1, 2, and 3 and more, an order each),
+  perplexities (of, sentences, words, unknown, perplexity).";
+
 /// `formant evaluate --help`.
 pub const EVALUATE: &str = "\
 Examples:
@@ -107,7 +126,7 @@ Examples:
       One number, for a script.
 
 JSON keys:
-  per (percent), substitutions, deletions, insertions, utterances, reference_phones,
+  per (percent; with --words wer), substitutions, deletions, insertions, utterances, reference_phones,
   real_time_factor, protocol, model, interval (95 %, percent; null below five speakers),
   confusions (reference, hypothesis, count; null stands for nothing), by_speaker (with --by speaker).
 

@@ -8,6 +8,7 @@ mod align;
 pub mod annotate;
 pub mod args;
 mod bench;
+pub mod decoding;
 mod device;
 mod doctor;
 mod evaluate;
@@ -16,6 +17,7 @@ mod features;
 mod generate;
 mod info;
 mod inputs;
+mod lm;
 pub mod options;
 mod output;
 mod plot;
@@ -85,6 +87,7 @@ fn run(command: &Command) -> anyhow::Result<Outcome> {
     match command {
         Command::Transcribe(args) => transcribe::run(args),
         Command::Align(args) => align::run(args),
+        Command::Lm(args) => lm::run(args),
         Command::Evaluate(args) => evaluate::run(args),
         Command::Info(args) => info::run(args),
         Command::Doctor(args) => doctor::run(args),

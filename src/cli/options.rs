@@ -1,9 +1,7 @@
 //! Options that several commands share, as typed.
 #![forbid(unsafe_code)]
 
-use super::output;
 use crate::audio::Channel;
-use crate::decode::DecoderConfig;
 use crate::model::Precision;
 use crate::phones::Names;
 use clap::{Args, ValueEnum};
@@ -110,45 +108,6 @@ impl From<NamesChoice> for Names {
     }
 }
 
-/// How phones are read off the network's output.
-#[derive(Args, Clone, Debug, Default)]
-pub struct DecoderArgs {
-    /// How phones are read off the network's output [default: greedy, or beam with --beam]
-    #[arg(long, value_name = "DECODER")]
-    pub decoder: Option<DecoderKind>,
-    /// Prefixes that beam search keeps in every frame, 1 to 10000 [default: 16]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=10_000))]
-    pub beam: Option<u16>,
-}
-
-/// Names of the decoders.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum DecoderKind {
-    /// The best symbol of every frame: fastest
-    Greedy,
-    /// Prefix beam search: the most probable phones over all their paths
-    Beam,
-}
-
-impl DecoderArgs {
-    const WIDTH: u16 = 16;
-
-    /// The decoder asked for.
-    ///
-    /// # Errors
-    /// If `--beam` is given to a decoder that has none: no option is ignored.
-    pub fn config(&self) -> anyhow::Result<DecoderConfig> {
-        let width = usize::from(self.beam.unwrap_or(Self::WIDTH));
-        match (self.decoder, self.beam) {
-            (Some(DecoderKind::Greedy), Some(_)) => {
-                Err(output::with_hint("the greedy decoder has no beam", "leave --decoder greedy or --beam out"))
-            }
-            (Some(DecoderKind::Greedy), None) | (None, None) => Ok(DecoderConfig::Greedy),
-            (Some(DecoderKind::Beam), _) | (None, Some(_)) => Ok(DecoderConfig::Beam { width }),
-        }
-    }
-}
-
 /// How many threads compute.
 #[derive(Args, Clone, Copy, Debug, Default)]
 pub struct ThreadArgs {
@@ -180,15 +139,5 @@ mod tests {
         }
         assert_eq!(channel("1"), Ok(Channel::Only(1)));
         assert!(channel("left").is_err() && channel("-1").is_err());
-    }
-
-    #[test]
-    fn no_decoder_option_is_ignored() {
-        let config = |decoder, beam| DecoderArgs { decoder, beam }.config();
-        let beam = |width| DecoderConfig::Beam { width };
-        assert!(config(None, None).is_ok_and(|c| c == DecoderConfig::Greedy));
-        assert!(config(None, Some(4)).is_ok_and(|c| c == beam(4)));
-        assert!(config(Some(DecoderKind::Beam), None).is_ok_and(|c| c == beam(16)));
-        assert!(config(Some(DecoderKind::Greedy), Some(4)).is_err());
     }
 }

@@ -6,12 +6,14 @@
 
 use super::annotate;
 use super::args::{Format, TranscribeArgs};
+use super::decoding::Decoding;
 use super::inputs::{Input, Inputs};
 use super::output::{self, Progress};
 use super::{Outcome, audio_warnings, device, load_model_on, use_threads};
 use crate::annotation::{Annotation, Interval, Tier};
 use crate::audio::{self, ReadOptions, Waveform};
-use crate::decode::{DecoderConfig, Hypothesis, Segment};
+use crate::decode::{DecoderConfig, HeardWord, Hypothesis, Segment};
+use crate::lexicon::Lexicon;
 use crate::parallel;
 use crate::phones::{Folding, Names};
 use crate::recognize::{Recognizer, Transcript};
@@ -27,17 +29,24 @@ const LONG: u64 = 4 << 20;
 
 /// Runs `formant transcribe`.
 pub fn run(args: &TranscribeArgs) -> anyhow::Result<Outcome> {
-    let decoder = args.decoder.config()?;
+    let decoding = args.decoder.plan()?;
+    if args.nbest.is_some() && (args.format != Format::Json || decoding == Decoding::Greedy) {
+        let hint = "add --format json and --beam N";
+        return Err(output::with_hint("--nbest is for JSON and for beam search", hint));
+    }
     use_threads(args.threads)?;
     let device = device::resolve(args.model.device)?;
     let inputs = Inputs::find(&args.files)?;
     let model = load_model_on(args.model.model.as_deref(), &device)?;
-    let recognizer = Recognizer::with_precision(model, &decoder, args.model.device.precision.into())?;
+    let (decoder, lexicon) = decoding.build(model.phones())?;
+    let precision = args.model.device.precision.into();
+    let recognizer = Recognizer::with_precision(model, &DecoderConfig::Greedy, precision)?.with_decoder(decoder);
     let folding = Folding::named(&args.fold)?;
     let paths = inputs.all.len() > 1 || args.files.len() > 1 || inputs.all.iter().any(|input| input.found);
     let targets = targets(args, &inputs.all)?;
     let names = args.phones.into();
-    let writer = Writer { args, paths, names, targets, recognizer: &recognizer, folding: &folding, decoder: &decoder };
+    let (recognizer, lexicon, folding, decoding) = (&recognizer, lexicon.as_ref(), &folding, &decoding);
+    let writer = Writer { args, paths, names, targets, recognizer, lexicon, folding, decoding };
     let mut tally = Tally { failed: inputs.errors.len(), ..Tally::default() };
     for error in inputs.errors {
         output::error(&error.into());
@@ -108,8 +117,10 @@ struct Writer<'a> {
     /// By recording, the file to write, without a suffix; empty if all goes to standard output.
     targets: BTreeMap<PathBuf, PathBuf>,
     recognizer: &'a Recognizer,
+    /// If words are looked for.
+    lexicon: Option<&'a Lexicon>,
     folding: &'a Folding,
-    decoder: &'a DecoderConfig,
+    decoding: &'a Decoding,
 }
 
 impl Writer<'_> {
@@ -216,9 +227,11 @@ impl Writer<'_> {
     ) -> anyhow::Result<Vec<(&'static str, String)>> {
         let model = self.recognizer.model();
         let best = transcript.best();
-        let symbols = model.phones().decode(&best.phones);
-        let names = self.folding.fold_text(&symbols).into_iter().map(|symbol| self.names.name(symbol));
-        let phones = names.collect::<Vec<_>>().join(" ");
+        let words = self.lexicon.map(|_| self.words(best, transcript));
+        let said = match &words {
+            Some(words) => words.iter().map(|word| word.word.as_str()).collect::<Vec<_>>().join(" "),
+            None => self.phones(best),
+        };
         let with_path = self.paths && self.args.out.is_none();
         Ok(match (self.args.format, self.args.format.file()) {
             (_, Some(format)) => annotate::render(format, &self.annotation(input, wave, transcript)),
@@ -226,18 +239,50 @@ impl Writer<'_> {
                 let record = Record {
                     file: &input.path.to_string_lossy(),
                     model: model.name(),
-                    decoder: self.decoder,
+                    decoder: self.decoding,
                     seconds: output::seconds(transcript.clock.seconds),
-                    phones: &phones,
+                    phones: &self.phones(best),
                     score: best.score,
+                    words,
                     segments: self.segments(best, transcript),
+                    hypotheses: self.args.nbest.map(|n| self.nbest(transcript, n.into())),
                     warnings: wave.warnings(),
                 };
                 vec![("json", serde_json::to_string(&record)? + "\n")]
             }
-            _ if with_path => vec![("txt", format!("{}\t{phones}\n", output::path(&input.path)))],
-            _ => vec![("txt", format!("{phones}\n"))],
+            _ if with_path => vec![("txt", format!("{}\t{said}\n", output::path(&input.path)))],
+            _ => vec![("txt", format!("{said}\n"))],
         })
+    }
+
+    fn phones(&self, hypothesis: &Hypothesis) -> String {
+        let symbols = self.recognizer.model().phones().decode(&hypothesis.phones);
+        let names = self.folding.fold_text(&symbols).into_iter().map(|symbol| self.names.name(symbol));
+        names.collect::<Vec<_>>().join(" ")
+    }
+
+    /// The words of a hypothesis and their times; none where no words are looked for.
+    fn words(&self, hypothesis: &Hypothesis, transcript: &Transcript) -> Vec<WordRecord> {
+        let record = |word: &HeardWord| {
+            let segments = &hypothesis.segments[word.phones.clone()];
+            let (start, _) = transcript.times(segments.first()?);
+            let (_, end) = transcript.times(segments.last()?);
+            let word = self.lexicon?.word(word.word).to_owned();
+            Some(WordRecord { word, start: output::seconds(start), end: output::seconds(end) })
+        };
+        hypothesis.words.iter().filter_map(record).collect()
+    }
+
+    fn nbest(&self, transcript: &Transcript, most: usize) -> Vec<HypothesisRecord> {
+        let record = |hypothesis: &Hypothesis| HypothesisRecord {
+            score: hypothesis.score,
+            phones: self.phones(hypothesis),
+            words: self.lexicon.map(|_| {
+                let words = self.words(hypothesis, transcript);
+                words.into_iter().map(|word| word.word).collect::<Vec<_>>().join(" ")
+            }),
+        };
+        transcript.hypotheses.iter().take(most).map(record).collect()
     }
 
     fn annotation(&self, input: &Input, wave: &Waveform, transcript: &Transcript) -> Annotation {
@@ -247,12 +292,19 @@ impl Writer<'_> {
             text: segment.phone,
             confidence: Some(f64::from(segment.score).exp()),
         };
-        let intervals = self.segments(transcript.best(), transcript).into_iter().map(interval).collect();
+        let tier = |name: &str, intervals| Tier { name: name.to_owned(), intervals };
+        let mut tiers =
+            vec![tier("phones", self.segments(transcript.best(), transcript).into_iter().map(interval).collect())];
+        if self.lexicon.is_some() {
+            let interval = |WordRecord { word, start, end }| Interval { start, end, text: word, confidence: None };
+            let words = self.words(transcript.best(), transcript).into_iter().map(interval).collect();
+            tiers.insert(0, tier("words", words));
+        }
         Annotation {
             recording: input.below.to_string_lossy().into_owned(),
             seconds: wave.seconds(),
             sample_rate: wave.sample_rate(),
-            tiers: vec![Tier { name: "phones".to_owned(), intervals }],
+            tiers,
         }
     }
 
@@ -279,12 +331,31 @@ fn alone(input: &Input) -> bool {
 struct Record<'a> {
     file: &'a str,
     model: &'a str,
-    decoder: &'a DecoderConfig,
+    decoder: &'a Decoding,
     seconds: f64,
     phones: &'a str,
     score: f32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    words: Option<Vec<WordRecord>>,
     segments: Vec<SegmentRecord>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hypotheses: Option<Vec<HypothesisRecord>>,
     warnings: &'a [String],
+}
+
+#[derive(Serialize)]
+struct WordRecord {
+    word: String,
+    start: f64,
+    end: f64,
+}
+
+#[derive(Serialize)]
+struct HypothesisRecord {
+    score: f32,
+    phones: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    words: Option<String>,
 }
 
 #[derive(Serialize)]

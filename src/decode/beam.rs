@@ -1,7 +1,12 @@
 //! Prefix beam search: sums over all paths of a prefix instead of following one path (Graves 2012; Hannun et al. 2014).
+//!
+//! A [`Grammar`] says which phones may follow and weighs them; with [`Free`] every phone may follow, and scores are the
+//! network's alone.
 #![forbid(unsafe_code)]
 
-use super::{Decoder, Hypothesis, LogProbs, Segment, widen};
+use super::grammar::{Extension, Free, Grammar};
+use super::{Decoder, HeardWord, Hypothesis, LogProbs, Segment, widen};
+use crate::lexicon::WordId;
 use crate::phones::PhoneId;
 
 /// Prefix beam search.
@@ -11,6 +16,21 @@ pub struct Beam {
     pub width: usize,
 }
 
+impl Decoder for Beam {
+    fn decode(&self, log_probs: &LogProbs) -> Vec<Hypothesis> {
+        search(log_probs, self.width, &mut Free)
+    }
+}
+
+/// The transcripts left at the end of a beam of `width` prefixes, best first; never none.
+pub fn search<G: Grammar>(log_probs: &LogProbs, width: usize, grammar: &mut G) -> Vec<Hypothesis> {
+    let mut search = Search::new(width, log_probs.classes(), grammar);
+    for (t, row) in log_probs.rows().enumerate() {
+        search.step(t, row);
+    }
+    search.finish(log_probs.frames())
+}
+
 /// Labels whose log probability lies this far below the frame's best are not tried.
 const FLOOR: f32 = 16.0;
 
@@ -18,8 +38,10 @@ const FLOOR: f32 = 16.0;
 const NONE: u32 = u32::MAX;
 
 /// A prefix: its last phone and the prefix before it. The root, 0, is the empty prefix.
-struct Node {
+struct Node<S> {
     phone: PhoneId,
+    /// The word that ends with the phone.
+    word: Option<WordId>,
     parent: u32,
     /// Prefixes that are longer by one phone, as a list.
     first_child: u32,
@@ -29,38 +51,58 @@ struct Node {
     /// The frame in which the phone was most probable while it was the end of the prefix.
     frame: u32,
     peak: f32,
+    /// What the grammar remembers of it, and what its paths are multiplied with when they reach it.
+    state: S,
+    weight: f64,
 }
 
 /// All prefixes that were ever in the beam. A prefix that comes back is the same node again, or those that go on from it
 /// would not know it.
-struct Trie {
-    nodes: Vec<Node>,
+struct Trie<S> {
+    nodes: Vec<Node<S>>,
 }
 
-impl Trie {
-    fn new() -> Self {
+impl<S: Copy> Trie<S> {
+    fn new(start: S) -> Self {
         let mut trie = Self { nodes: Vec::with_capacity(4096) };
-        trie.push(PhoneId::BLANK, NONE);
+        trie.push(PhoneId::BLANK, NONE, Extension { state: start, word: None, weight: 1.0 });
         trie
     }
 
-    fn push(&mut self, phone: PhoneId, parent: u32) -> u32 {
+    fn push(&mut self, phone: PhoneId, parent: u32, extension: Extension<S>) -> u32 {
         let own = self.nodes.len() as u32;
         let next_sibling = match self.nodes.get_mut(parent as usize) {
             Some(parent) => std::mem::replace(&mut parent.first_child, own),
             None => NONE,
         };
-        let peak = f32::NEG_INFINITY;
-        self.nodes.push(Node { phone, parent, first_child: NONE, next_sibling, place: NONE, frame: 0, peak });
+        let (peak, Extension { state, word, weight }) = (f32::NEG_INFINITY, extension);
+        let first_child = NONE;
+        self.nodes.push(Node {
+            phone,
+            word,
+            parent,
+            first_child,
+            next_sibling,
+            place: NONE,
+            frame: 0,
+            peak,
+            state,
+            weight,
+        });
         own
     }
 
-    fn child(&mut self, parent: u32, phone: PhoneId) -> u32 {
+    /// The prefix that is longer by a phone, and a word if the phone ends one.
+    fn find(&self, parent: u32, phone: PhoneId, word: Option<WordId>) -> Option<u32> {
         let mut child = self.nodes[parent as usize].first_child;
-        while child != NONE && self.nodes[child as usize].phone != phone {
-            child = self.nodes[child as usize].next_sibling;
+        while child != NONE {
+            let node = &self.nodes[child as usize];
+            if node.phone == phone && node.word == word {
+                return Some(child);
+            }
+            child = node.next_sibling;
         }
-        if child == NONE { self.push(phone, parent) } else { child }
+        None
     }
 
     fn note_peak(&mut self, node: u32, frame: usize, value: f32) {
@@ -70,22 +112,43 @@ impl Trie {
         }
     }
 
-    fn segments(&self, mut node: u32, frames: usize) -> Vec<Segment> {
-        let mut segments = Vec::new();
+    /// The phones of a prefix, each at its peak, and its words.
+    fn read(&self, mut node: u32, frames: usize) -> (Vec<Segment>, Vec<HeardWord>) {
+        let (mut segments, mut words) = (Vec::new(), Vec::new());
         while node != 0 {
-            let Node { phone, frame, peak, parent, .. } = self.nodes[node as usize];
+            let Node { phone, word, frame, peak, parent, .. } = self.nodes[node as usize];
             segments.push(Segment { phone, start: frame as usize, end: frame as usize + 1, score: peak });
+            words.extend(word.map(|word| (word, segments.len())));
             node = parent;
         }
+        let count = segments.len();
         segments.reverse();
-        // Peaks of neighbours may fall together; segments must not go back in time.
-        for n in 1..segments.len() {
-            let after = segments[n - 1].end.min(frames);
-            segments[n].start = segments[n].start.max(after);
-            segments[n].end = segments[n].end.max(segments[n].start);
-        }
+        words.reverse();
+        let mut start = 0;
+        let span = |(word, from_end): (WordId, usize)| {
+            let phones = start..count + 1 - from_end;
+            start = phones.end;
+            HeardWord { word, phones }
+        };
+        let words = words.into_iter().map(span).collect();
+        apart(&mut segments, frames);
         widen(&mut segments, frames);
-        segments
+        (segments, words)
+    }
+}
+
+/// Peaks of neighbours may fall together; segments must not, and each has a frame. There are as many frames as phones.
+fn apart(segments: &mut [Segment], frames: usize) {
+    let mut first = 0;
+    for segment in segments.iter_mut() {
+        segment.start = segment.start.max(first);
+        first = segment.start + 1;
+    }
+    let mut last = frames;
+    for segment in segments.iter_mut().rev() {
+        segment.start = segment.start.min(last.saturating_sub(1));
+        segment.end = segment.start + 1;
+        last = segment.start;
     }
 }
 
@@ -104,18 +167,21 @@ impl Entry {
     }
 }
 
-/// A prefix that may be in the next beam: entry `from`, or, with a phone other than the blank, what it becomes by that one.
+/// A prefix that may be in the next beam: entry `from`, or, with a phone other than the blank, what it becomes by that one,
+/// in the grammar's `way` to go on by it.
 #[derive(Clone, Copy)]
 struct Candidate {
     score: f64,
     from: u32,
     phone: PhoneId,
+    way: u16,
 }
 
 impl Candidate {
-    /// Best first; of equal ones, those of the earlier entry, and of the lower phone.
+    /// Best first; of equal ones, those of the earlier entry, of the lower phone, and of the earlier way.
     fn order(&self, other: &Self) -> std::cmp::Ordering {
-        other.score.total_cmp(&self.score).then(self.from.cmp(&other.from)).then(self.phone.0.cmp(&other.phone.0))
+        let place = |c: &Self| (c.from, c.phone.0, c.way);
+        other.score.total_cmp(&self.score).then_with(|| place(self).cmp(&place(other)))
     }
 }
 
@@ -123,9 +189,10 @@ impl Candidate {
 ///
 /// Probabilities are numbers, not logarithms: they are scaled anew in every frame, by a factor whose logarithm is kept. In
 /// f64 a prefix that is 10^300 times less probable than the best is nothing; no beam has room for it.
-struct Search {
+struct Search<'g, G: Grammar> {
     width: usize,
-    trie: Trie,
+    grammar: &'g mut G,
+    trie: Trie<G::State>,
     /// In no order.
     beam: Vec<Entry>,
     /// Logarithm of the beam's unit.
@@ -137,16 +204,17 @@ struct Search {
     probabilities: Vec<f64>,
     /// Labels of the frame that are tried, most probable first.
     labels: Vec<(PhoneId, f64)>,
-    /// By entry and phone, the frame for which it is known that this longer prefix is in the beam itself.
+    /// By entry and phone, the frame for which it is known that a prefix longer by that phone is in the beam itself.
     taken: Vec<u32>,
     next: Vec<Entry>,
 }
 
-impl Search {
-    fn new(width: usize, classes: usize) -> Self {
+impl<'g, G: Grammar> Search<'g, G> {
+    fn new(width: usize, classes: usize, grammar: &'g mut G) -> Self {
         Self {
             width,
-            trie: Trie::new(),
+            trie: Trie::new(grammar.start()),
+            grammar,
             beam: vec![Entry { node: 0, blank: 1.0, phone: 0.0 }],
             unit: 0.0,
             stays: Vec::new(),
@@ -170,48 +238,75 @@ impl Search {
         for (place, entry) in self.beam.iter().enumerate() {
             self.trie.nodes[entry.node as usize].place = place as u32;
         }
+        self.stay(t, row);
+        // Where they fill the beam, what is worse than the last of them need not be looked at.
+        let mut bound = 0.0;
+        if self.candidates.len() == self.width {
+            bound = self.candidates.iter().fold(f64::INFINITY, |low, c| low.min(c.score));
+        }
+        self.lengthen(t, classes, bound);
+        let scale = self.choose(t, row);
+        self.unit += f64::from(best) - scale.ln();
+        std::mem::swap(&mut self.beam, &mut self.next);
+    }
 
-        // Prefixes that stay as they are: by a blank, by their last phone once more, or by that phone after the prefix before.
-        let blank = self.probabilities[0];
+    /// Prefixes that stay as they are: by a blank, by their last phone once more, or by that phone after the prefix before.
+    fn stay(&mut self, t: usize, row: &[f32]) {
+        let (blank, classes) = (self.probabilities[0], row.len());
         self.stays.clear();
         self.candidates.clear();
         self.taken.resize(self.width.max(1) * classes, NONE);
         for (place, entry) in self.beam.iter().enumerate() {
             let mut stay = Entry { node: entry.node, blank: entry.total() * blank, phone: 0.0 };
             if entry.node != 0 {
-                let Node { phone, parent, .. } = self.trie.nodes[entry.node as usize];
+                let Node { phone, parent, weight, .. } = self.trie.nodes[entry.node as usize];
                 let mut before = entry.phone;
                 let parent_place = self.trie.nodes[parent as usize].place;
                 if let Some(parent) = self.beam.get(parent_place as usize) {
-                    before += self.reach(parent, phone);
+                    before += self.reach(parent, phone) * weight;
                     self.taken[parent_place as usize * classes + phone.index()] = t as u32;
                 }
                 stay.phone = before * self.probabilities[phone.index()];
                 self.trie.note_peak(entry.node, t, row[phone.index()]);
             }
             self.stays.push(stay);
-            self.candidates.push(Candidate { score: stay.total(), from: place as u32, phone: PhoneId::BLANK });
+            let (from, phone) = (place as u32, PhoneId::BLANK);
+            self.candidates.push(Candidate { score: stay.total(), from, phone, way: 0 });
         }
-        // Where they fill the beam, what is worse than the last of them need not be looked at.
-        let mut bound = 0.0;
-        if self.candidates.len() == self.width {
-            bound = self.candidates.iter().fold(f64::INFINITY, |low, c| low.min(c.score));
-        }
-        // Prefixes that get longer.
+    }
+
+    /// Prefixes that get longer. Those below `bound` are left out.
+    fn lengthen(&mut self, t: usize, classes: usize, bound: f64) {
+        let most = self.grammar.most();
         for (place, entry) in self.beam.iter().enumerate() {
-            let total = entry.total();
+            let (total, state) = (entry.total(), self.trie.nodes[entry.node as usize].state);
             for &(phone, p) in &self.labels {
-                if total * p < bound || total * p == 0.0 {
+                if total * p * most < bound || total * p == 0.0 {
                     break;
                 }
                 let score = self.reach(entry, phone) * p;
-                if score >= bound && score > 0.0 && self.taken[place * classes + phone.index()] != t as u32 {
-                    self.candidates.push(Candidate { score, from: place as u32, phone });
+                let taken = self.taken[place * classes + phone.index()] == t as u32;
+                if score * most < bound || score == 0.0 || (G::SINGLE && taken) {
+                    continue;
                 }
+                let (trie, candidates, mut way) = (&self.trie, &mut self.candidates, 0);
+                self.grammar.extend(state, phone, |extension| {
+                    let score = score * extension.weight;
+                    let is_there = || {
+                        let child = trie.find(entry.node, phone, extension.word);
+                        child.is_some_and(|child| trie.nodes[child as usize].place != NONE)
+                    };
+                    if score >= bound && score > 0.0 && !(taken && is_there()) {
+                        candidates.push(Candidate { score, from: place as u32, phone, way });
+                    }
+                    way += 1;
+                });
             }
         }
+    }
 
-        // The best of all.
+    /// Makes the next beam of the best candidates; gives the factor that their probabilities are scaled by.
+    fn choose(&mut self, t: usize, row: &[f32]) -> f64 {
         let kept = self.candidates.len().min(self.width);
         if kept < self.candidates.len() {
             self.candidates.select_nth_unstable_by(kept, Candidate::order);
@@ -228,13 +323,12 @@ impl Search {
             self.next.push(if candidate.phone == PhoneId::BLANK {
                 Entry { node: stay.node, blank: stay.blank * scale, phone: stay.phone * scale }
             } else {
-                let node = self.trie.child(stay.node, candidate.phone);
+                let node = longer(&mut self.trie, self.grammar, stay.node, candidate);
                 self.trie.note_peak(node, t, row[candidate.phone.index()]);
                 Entry { node, blank: 0.0, phone: candidate.score * scale }
             });
         }
-        self.unit += f64::from(best) - scale.ln();
-        std::mem::swap(&mut self.beam, &mut self.next);
+        scale
     }
 
     /// What of a prefix can be made longer by a phone: after the same phone only a path through a blank.
@@ -242,24 +336,52 @@ impl Search {
         if self.trie.nodes[entry.node as usize].phone == phone { entry.blank } else { entry.total() }
     }
 
-    fn finish(mut self, frames: usize) -> Vec<Hypothesis> {
-        self.beam.sort_unstable_by(|a, b| b.total().total_cmp(&a.total()).then(a.node.cmp(&b.node)));
-        let finish = |entry: &Entry| {
-            let segments = self.trie.segments(entry.node, frames);
-            let score = (entry.total().ln() + self.unit) as f32;
-            Hypothesis { phones: segments.iter().map(|s| s.phone).collect(), score, segments }
+    fn finish(self, frames: usize) -> Vec<Hypothesis> {
+        let mut ends: Vec<(f64, u32)> = Vec::with_capacity(self.beam.len());
+        for entry in &self.beam {
+            let state = self.trie.nodes[entry.node as usize].state;
+            ends.push((entry.total() * self.grammar.end(state), entry.node));
+        }
+        ends.retain(|(total, _)| *total > 0.0);
+        if ends.is_empty() {
+            // Every transcript is in the middle of a word: the best one ends before it.
+            let best = self.beam.iter().max_by(|a, b| a.total().total_cmp(&b.total()).then(b.node.cmp(&a.node)));
+            ends.extend(best.map(|entry| (entry.total(), self.last_end(entry.node))));
+        }
+        ends.sort_unstable_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
+        let finish = |&(total, node): &(f64, u32)| {
+            let (segments, words) = self.trie.read(node, frames);
+            let score = (total.ln() + self.unit) as f32;
+            Hypothesis { phones: segments.iter().map(|s| s.phone).collect(), score, segments, words }
         };
-        self.beam.iter().map(finish).collect()
+        ends.iter().map(finish).collect()
+    }
+
+    /// The prefix up to the last word of a prefix.
+    fn last_end(&self, mut node: u32) -> u32 {
+        while node != 0 && self.trie.nodes[node as usize].word.is_none() {
+            node = self.trie.nodes[node as usize].parent;
+        }
+        node
     }
 }
 
-impl Decoder for Beam {
-    fn decode(&self, log_probs: &LogProbs) -> Vec<Hypothesis> {
-        let mut search = Search::new(self.width, log_probs.classes());
-        for (t, row) in log_probs.rows().enumerate() {
-            search.step(t, row);
+/// The node that a candidate makes of a prefix.
+fn longer<G: Grammar>(trie: &mut Trie<G::State>, grammar: &mut G, from: u32, candidate: &Candidate) -> u32 {
+    let (mut way, mut chosen) = (0, None);
+    let state = trie.nodes[from as usize].state;
+    grammar.extend(state, candidate.phone, |extension| {
+        if way == candidate.way {
+            chosen = Some(extension);
         }
-        search.finish(log_probs.frames())
+        way += 1;
+    });
+    match chosen {
+        Some(extension) => trie
+            .find(from, candidate.phone, extension.word)
+            .unwrap_or_else(|| trie.push(candidate.phone, from, extension)),
+        // A grammar says the same when it is asked again.
+        None => from,
     }
 }
 

@@ -33,7 +33,7 @@ impl Decoder for Greedy {
         }
         segments.iter_mut().for_each(|s| s.score /= (s.end - s.start) as f32);
         widen(&mut segments, log_probs.frames());
-        vec![Hypothesis { phones: segments.iter().map(|s| s.phone).collect(), score, segments }]
+        vec![Hypothesis { phones: segments.iter().map(|s| s.phone).collect(), score, segments, words: Vec::new() }]
     }
 }
 

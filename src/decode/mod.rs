@@ -3,15 +3,22 @@
 
 mod beam;
 mod clock;
+mod grammar;
 mod greedy;
+mod phone_lm;
+mod words;
 
 pub use beam::Beam;
 pub use clock::Clock;
 pub use greedy::Greedy;
+pub use phone_lm::{Fusion, PhoneLmBeam};
+pub use words::WordBeam;
 
 use crate::error::{Error, Result};
+use crate::lexicon::WordId;
 use crate::phones::PhoneId;
 use serde::{Deserialize, Serialize};
+use std::ops::Range;
 
 /// Log probabilities of one utterance, row-major `[frames, classes]`, natural logarithm; class 0 is the blank.
 #[derive(Clone, Debug)]
@@ -103,12 +110,29 @@ pub struct Hypothesis {
     pub score: f32,
     /// Where each phone was heard.
     pub segments: Vec<Segment>,
+    /// The words, if words were looked for.
+    pub words: Vec<HeardWord>,
+}
+
+/// A word of a hypothesis.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HeardWord {
+    /// The word, in the dictionary that the decoder has.
+    pub word: WordId,
+    /// Its phones in the hypothesis.
+    pub phones: Range<usize>,
 }
 
 /// Turns log probabilities into transcripts.
 pub trait Decoder: Send + Sync {
     /// Transcripts, best first; never empty.
     fn decode(&self, log_probs: &LogProbs) -> Vec<Hypothesis>;
+}
+
+impl Decoder for Box<dyn Decoder> {
+    fn decode(&self, log_probs: &LogProbs) -> Vec<Hypothesis> {
+        self.as_ref().decode(log_probs)
+    }
 }
 
 /// Which decoder.

@@ -153,7 +153,7 @@ const WORDS: &[Case] = &[
     (
         "transcribe x --beam 4 --decoder greedy",
         2,
-        "error: the greedy decoder has no beam\nhint: leave --decoder greedy or --beam out",
+        "error: the greedy decoder has no beam, words or language model\nhint: leave --decoder greedy out, or the options of the beam",
     ),
     (
         "transcribe x --fold timit",

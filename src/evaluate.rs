@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::lexicon::{Lexicon, plain_words};
 use crate::model::Model;
 use crate::phones::Folding;
-use crate::recognize::Recognizer;
+use crate::recognize::{Recognizer, StreamOptions};
 use crate::score::Report;
 use std::borrow::Cow;
 use std::ops::ControlFlow;
@@ -70,7 +70,8 @@ struct Heard {
     warnings: Vec<String>,
 }
 
-/// Recognises all utterances of `manifest` and compares them with their transcripts. `progress` is told how many are done. The counts do not depend on the number of threads.
+/// Recognises all utterances of `manifest` and compares them with their transcripts. `progress` is told how many are done. With
+/// `stream`, each recording is heard as if it arrived just then. The counts do not depend on the number of threads.
 ///
 /// # Errors
 /// If the manifest is empty, or an utterance cannot be read: the first such one, and nothing is scored then.
@@ -78,6 +79,7 @@ pub fn evaluate(
     recognizer: &Recognizer,
     manifest: &Manifest,
     compare: Compare<'_>,
+    stream: Option<StreamOptions>,
     progress: &(dyn Fn(usize) + Sync),
 ) -> Result<Evaluation> {
     let utterances = &manifest.utterances;
@@ -97,25 +99,28 @@ pub fn evaluate(
             ControlFlow::Break(())
         }
     };
-    crate::parallel::in_order(utterances.len(), |n| hear(recognizer, &utterances[n], compare), take)?;
+    crate::parallel::in_order(utterances.len(), |n| hear(recognizer, &utterances[n], compare, stream), take)?;
     match failed {
         Some(error) => Err(error),
         None => Ok(evaluation),
     }
 }
 
-fn hear(recognizer: &Recognizer, utterance: &Utterance, compare: Compare<'_>) -> Result<Heard> {
+fn hear(
+    recognizer: &Recognizer,
+    utterance: &Utterance,
+    compare: Compare<'_>,
+    stream: Option<StreamOptions>,
+) -> Result<Heard> {
     let wave = utterance.load(recognizer.model().front().sample_rate)?;
     let start = Instant::now();
-    let transcript = recognizer.transcribe(&wave)?;
+    let heard = match stream {
+        Some(options) => recognizer.transcribe_as_stream(&wave, options)?,
+        None => recognizer.transcribe(&wave)?.hypotheses.swap_remove(0),
+    };
     let computing = start.elapsed().as_secs_f64();
     let warnings = wave.warnings().iter().map(|w| format!("{}: {w}", utterance.audio.display())).collect();
-    Ok(Heard {
-        symbols: compare.hypothesis(recognizer.model(), transcript.best()),
-        seconds: wave.seconds(),
-        computing,
-        warnings,
-    })
+    Ok(Heard { symbols: compare.hypothesis(recognizer.model(), &heard), seconds: wave.seconds(), computing, warnings })
 }
 
 fn add(evaluation: &mut Evaluation, utterance: &Utterance, heard: Heard, compare: Compare<'_>) {

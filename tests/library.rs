@@ -53,7 +53,7 @@ fn known_phones_are_found_in_the_sound() -> formant::Result<()> {
 fn an_error_rate_in_four_lines() -> formant::Result<()> {
     let recognizer = Recognizer::new(Model::load(tiny_model())?, &DecoderConfig::Greedy)?;
     let manifest = Manifest::open(Path::new(&data("tiny")), "train")?;
-    let evaluation = evaluate(&recognizer, &manifest, Compare::Phones(&Folding::named("timit39")?), &|_| ())?;
+    let evaluation = evaluate(&recognizer, &manifest, Compare::Phones(&Folding::named("timit39")?), None, &|_| ())?;
     assert_eq!((evaluation.report.total.per(), evaluation.report.utterances), (0.0, 8));
     assert!(evaluation.real_time_factor() > 0.0 && evaluation.warnings.is_empty());
     Ok(())

@@ -39,6 +39,8 @@ mod library;
 mod resume;
 /// Every instruction set gives the same answer.
 mod simd;
+/// `transcribe --stream`: what is heard while sound arrives.
+mod stream;
 /// `formant train`: from recordings to a model.
 mod train;
 /// `formant transcribe`: recordings in, lines out.

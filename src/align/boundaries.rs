@@ -76,7 +76,7 @@ mod tests {
     use super::*;
     use crate::phones::PhoneId;
 
-    const CLOCK: Clock = Clock { frame_shift: 0.03, hop: 0.01, window: 0.025, seconds: 1.0 };
+    const CLOCK: Clock = Clock { begin: 0.0, frame_shift: 0.03, hop: 0.01, window: 0.025, seconds: 1.0 };
 
     /// Silence up to a frame, and then a sound.
     fn step(frame: usize) -> Features {

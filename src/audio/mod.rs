@@ -3,9 +3,12 @@
 
 pub mod augment;
 mod decode;
+mod live;
 mod resample;
 
 pub use decode::{container, panics_are_contained};
+pub use live::Live;
+pub use resample::Resampling;
 
 use crate::error::{Error, Result};
 use std::borrow::Cow;

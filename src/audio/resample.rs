@@ -28,6 +28,8 @@ pub struct Resampling {
     /// Samples that have arrived and do not fill a block yet.
     pending: Vec<f32>,
     arrived: u64,
+    /// Samples that were handed out already.
+    taken: u64,
     /// What is left of the resampler's delay: samples of its output that come before the sound.
     delay: usize,
     output: Vec<f32>,
@@ -52,7 +54,16 @@ impl Resampling {
         let resampler = Fft::<f32>::new_custom(from_hz, to_hz, block, 1, 1, window, FixedSync::Input)
             .map_err(|e| failed((from, to), &e))?;
         let delay = resampler.output_delay();
-        Ok(Self { resampler, rates: (from, to), block, pending: Vec::new(), arrived: 0, delay, output: Vec::new() })
+        Ok(Self {
+            resampler,
+            rates: (from, to),
+            block,
+            pending: Vec::new(),
+            arrived: 0,
+            taken: 0,
+            delay,
+            output: Vec::new(),
+        })
     }
 
     /// Takes the next samples.
@@ -68,10 +79,17 @@ impl Resampling {
         Ok(())
     }
 
-    /// All that comes out.
+    /// What has come out since this was last asked.
+    pub fn take(&mut self) -> Vec<f32> {
+        self.taken += self.output.len() as u64;
+        std::mem::take(&mut self.output)
+    }
+
+    /// All that comes out, without what was taken.
     pub fn finish(mut self) -> Result<Vec<f32>> {
         let (from, to) = self.rates;
-        let length = (self.arrived as f64 * f64::from(to) / f64::from(from)).round() as usize;
+        let length = (self.arrived as f64 * f64::from(to) / f64::from(from)).round() as u64;
+        let length = length.saturating_sub(self.taken) as usize;
         let mut rest = std::mem::take(&mut self.pending);
         while self.output.len() < length {
             rest.resize(self.block, 0.0);
@@ -140,6 +158,14 @@ mod tests {
                 resampling.push(piece)?;
             }
             assert_eq!(resampling.finish()?, resample(&noise, rate, 16000)?);
+            let mut resampling = Resampling::new(rate, 16000)?;
+            let mut out = Vec::new();
+            for piece in noise.chunks(1997) {
+                resampling.push(piece)?;
+                out.extend(resampling.take());
+            }
+            out.extend(resampling.finish()?);
+            assert_eq!(out, resample(&noise, rate, 16000)?);
         }
         Ok(())
     }

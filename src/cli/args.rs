@@ -5,7 +5,7 @@
 use super::annotate::FileFormat;
 use super::decoding::DecoderArgs;
 use super::examples;
-use super::options::{DeviceArgs, ModelArgs, NamesChoice, ThreadArgs, channel};
+use super::options::{DeviceArgs, ModelArgs, NamesChoice, StreamArgs, ThreadArgs, channel};
 use crate::audio::Channel;
 use crate::phones::Folding;
 use clap::builder::PossibleValuesParser;
@@ -153,6 +153,12 @@ pub struct TranscribeArgs {
     /// Channel of the recording: mix, or a number counted from 0
     #[arg(long, value_name = "CHANNEL", default_value = "mix", value_parser = channel)]
     pub channel: Channel,
+    /// Whether, and how, sound is heard as it arrives.
+    #[command(flatten)]
+    pub stream: StreamArgs,
+    /// Sound without a header: samples of 16 bits, low byte first, one channel, at so many Hz; needs --stream
+    #[arg(long, value_name = "HZ", requires = "stream", value_parser = clap::value_parser!(u32).range(1000..=768_000))]
+    pub raw: Option<u32>,
     /// Transcripts of each recording in --format json, best first [default: 1]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=10_000))]
     pub nbest: Option<u16>,
@@ -313,6 +319,9 @@ pub struct EvaluateArgs {
     /// Decoder.
     #[command(flatten)]
     pub decoder: DecoderArgs,
+    /// Whether, and how, recordings are heard as if they arrived just then.
+    #[command(flatten)]
+    pub stream: StreamArgs,
     /// Fold both sides onto this set before they are compared
     ///
     /// `timit39` is the classical folding as far as the labels have its phones (ao=aa, zh=sh, ...; silences, closures

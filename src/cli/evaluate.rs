@@ -50,8 +50,9 @@ pub fn run(args: &EvaluateArgs) -> anyhow::Result<Outcome> {
             Compare::Phones(&folding)
         }
     };
+    let stream = args.stream.stream.then(|| args.stream.options());
     let progress = Progress::counting(manifest.utterances.len(), "utterances");
-    let evaluation = evaluate(&recognizer, &manifest, compare, &|done| progress.set(done))?;
+    let evaluation = evaluate(&recognizer, &manifest, compare, stream, &|done| progress.set(done))?;
     drop(progress);
     for warning in &evaluation.warnings {
         output::warning(warning);
@@ -106,7 +107,10 @@ fn protocol(args: &EvaluateArgs, compare: Compare<'_>, decoding: &Decoding) -> S
         Compare::Words(_) => "words from column text, in lower case, without punctuation".to_owned(),
     };
     let which = args.limit.map(|n| format!(", first {n} utterances")).unwrap_or_default();
-    let (split, decoder) = (&args.split, decoding.describe());
+    let (split, mut decoder) = (&args.split, decoding.describe());
+    if args.stream.stream {
+        decoder += &format!(", as a stream heard at most {:.2} s late", args.stream.options().latency());
+    }
     format!("split {split}{which}, {compared}, every edit costs one, {decoder}")
 }
 

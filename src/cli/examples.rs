@@ -64,6 +64,8 @@ Examples:
       Beam search with the language model of phones inside: fewer errors.
   formant transcribe --words --hotword Ulaanbaatar=6 --lexicon names.dict talk.wav
       Words of a dictionary, one of them likely.
+  arecord -q -f S16_LE -r 16000 | formant transcribe - --stream -f json
+      A microphone, as it is spoken into: partial lines, and a final one at each pause.
   formant transcribe -f textgrid --phones ipa --out grids recordings/
       A TextGrid for Praat beside each other in a folder, in the phonetic alphabet.
 
@@ -71,6 +73,9 @@ JSON keys:
   file, model, decoder, seconds (of sound), phones (separated by spaces), score (log probability),
   words (with --words: word, start, end), segments (phone; start and end in seconds; score: mean log
   probability), hypotheses (with --nbest: score, phones, words), warnings.
+  With --stream: type (partial: it may change; final: the utterance is over), start, end (of what is
+  said), heard (how much sound has come), recognized (how much of it is in the line), phones, words,
+  segments (of a final line). All in seconds.
 
 Exit status:
   0 all files done, 1 some files failed, 2 nothing was tried (wrong usage, a model that cannot be

@@ -17,10 +17,12 @@ mod features;
 mod generate;
 mod info;
 mod inputs;
+mod listen;
 mod lm;
 pub mod options;
 mod output;
 mod plot;
+mod said;
 mod train;
 mod transcribe;
 

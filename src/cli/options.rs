@@ -4,6 +4,7 @@
 use crate::audio::Channel;
 use crate::model::Precision;
 use crate::phones::Names;
+use crate::recognize::StreamOptions;
 use clap::{Args, ValueEnum};
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -106,6 +107,39 @@ impl From<NamesChoice> for Names {
             NamesChoice::Ipa => Self::Ipa,
         }
     }
+}
+
+/// Listening while sound arrives.
+#[derive(Args, Clone, Copy, Debug, Default)]
+pub struct StreamArgs {
+    /// Listen to sound as it arrives, in chunks, instead of all at once
+    #[arg(long)]
+    pub stream: bool,
+    /// Seconds of sound that are recognised at a time [default: 0.24]
+    #[arg(long, value_name = "S", requires = "stream", value_parser = seconds)]
+    pub chunk: Option<f64>,
+    /// Seconds of sound that the network waits for after them [default: 0.3]
+    ///
+    /// Chunk and lookahead together are how far the transcript is behind the sound.
+    #[arg(long, value_name = "S", requires = "stream", value_parser = seconds)]
+    pub lookahead: Option<f64>,
+}
+
+impl StreamArgs {
+    /// What was asked for.
+    pub fn options(&self) -> StreamOptions {
+        let usual = StreamOptions::default();
+        StreamOptions {
+            chunk: self.chunk.unwrap_or(usual.chunk),
+            lookahead: self.lookahead.unwrap_or(usual.lookahead),
+            ..usual
+        }
+    }
+}
+
+fn seconds(text: &str) -> Result<f64, String> {
+    let between = |seconds: &f64| (0.0..=60.0).contains(seconds);
+    text.parse().ok().filter(between).ok_or_else(|| "it is a number of seconds up to 60".to_owned())
 }
 
 /// How many threads compute.

@@ -8,14 +8,15 @@ use super::annotate;
 use super::args::{Format, TranscribeArgs};
 use super::decoding::Decoding;
 use super::inputs::{Input, Inputs};
+use super::listen;
 use super::output::{self, Progress};
+use super::said::Said;
 use super::{Outcome, audio_warnings, device, load_model_on, use_threads};
 use crate::annotation::{Annotation, Interval, Tier};
 use crate::audio::{self, ReadOptions, Waveform};
 use crate::decode::{DecoderConfig, HeardWord, Hypothesis, Segment};
-use crate::lexicon::Lexicon;
 use crate::parallel;
-use crate::phones::{Folding, Names};
+use crate::phones::Folding;
 use crate::recognize::{Recognizer, Transcript};
 use anyhow::Context;
 use serde::Serialize;
@@ -43,10 +44,13 @@ pub fn run(args: &TranscribeArgs) -> anyhow::Result<Outcome> {
     let recognizer = Recognizer::with_precision(model, &DecoderConfig::Greedy, precision)?.with_decoder(decoder);
     let folding = Folding::named(&args.fold)?;
     let paths = inputs.all.len() > 1 || args.files.len() > 1 || inputs.all.iter().any(|input| input.found);
+    let phones = recognizer.model().phones();
+    let said = Said { phones, lexicon: lexicon.as_ref(), folding: &folding, names: args.phones.into() };
+    if args.stream.stream {
+        return listen::run(args, &recognizer, &said);
+    }
     let targets = targets(args, &inputs.all)?;
-    let names = args.phones.into();
-    let (recognizer, lexicon, folding, decoding) = (&recognizer, lexicon.as_ref(), &folding, &decoding);
-    let writer = Writer { args, paths, names, targets, recognizer, lexicon, folding, decoding };
+    let writer = Writer { args, paths, said, targets, recognizer: &recognizer, decoding: &decoding };
     let mut tally = Tally { failed: inputs.errors.len(), ..Tally::default() };
     for error in inputs.errors {
         output::error(&error.into());
@@ -113,13 +117,10 @@ struct Writer<'a> {
     args: &'a TranscribeArgs,
     /// Whether lines of text begin with the path.
     paths: bool,
-    names: Names,
+    said: Said<'a>,
     /// By recording, the file to write, without a suffix; empty if all goes to standard output.
     targets: BTreeMap<PathBuf, PathBuf>,
     recognizer: &'a Recognizer,
-    /// If words are looked for.
-    lexicon: Option<&'a Lexicon>,
-    folding: &'a Folding,
     decoding: &'a Decoding,
 }
 
@@ -227,11 +228,8 @@ impl Writer<'_> {
     ) -> anyhow::Result<Vec<(&'static str, String)>> {
         let model = self.recognizer.model();
         let best = transcript.best();
-        let words = self.lexicon.map(|_| self.words(best, transcript));
-        let said = match &words {
-            Some(words) => words.iter().map(|word| word.word.as_str()).collect::<Vec<_>>().join(" "),
-            None => self.phones(best),
-        };
+        let words = self.said.lexicon.map(|_| self.words(best, transcript));
+        let said = self.said.text(best);
         let with_path = self.paths && self.args.out.is_none();
         Ok(match (self.args.format, self.args.format.file()) {
             (_, Some(format)) => annotate::render(format, &self.annotation(input, wave, transcript)),
@@ -241,7 +239,7 @@ impl Writer<'_> {
                     model: model.name(),
                     decoder: self.decoding,
                     seconds: output::seconds(transcript.clock.seconds),
-                    phones: &self.phones(best),
+                    phones: &self.said.phones(best),
                     score: best.score,
                     words,
                     segments: self.segments(best, transcript),
@@ -255,19 +253,13 @@ impl Writer<'_> {
         })
     }
 
-    fn phones(&self, hypothesis: &Hypothesis) -> String {
-        let symbols = self.recognizer.model().phones().decode(&hypothesis.phones);
-        let names = self.folding.fold_text(&symbols).into_iter().map(|symbol| self.names.name(symbol));
-        names.collect::<Vec<_>>().join(" ")
-    }
-
     /// The words of a hypothesis and their times; none where no words are looked for.
     fn words(&self, hypothesis: &Hypothesis, transcript: &Transcript) -> Vec<WordRecord> {
         let record = |word: &HeardWord| {
             let segments = &hypothesis.segments[word.phones.clone()];
             let (start, _) = transcript.times(segments.first()?);
             let (_, end) = transcript.times(segments.last()?);
-            let word = self.lexicon?.word(word.word).to_owned();
+            let word = self.said.word(word.word).to_owned();
             Some(WordRecord { word, start: output::seconds(start), end: output::seconds(end) })
         };
         hypothesis.words.iter().filter_map(record).collect()
@@ -276,11 +268,8 @@ impl Writer<'_> {
     fn nbest(&self, transcript: &Transcript, most: usize) -> Vec<HypothesisRecord> {
         let record = |hypothesis: &Hypothesis| HypothesisRecord {
             score: hypothesis.score,
-            phones: self.phones(hypothesis),
-            words: self.lexicon.map(|_| {
-                let words = self.words(hypothesis, transcript);
-                words.into_iter().map(|word| word.word).collect::<Vec<_>>().join(" ")
-            }),
+            phones: self.said.phones(hypothesis),
+            words: self.said.lexicon.map(|_| self.said.text(hypothesis)),
         };
         transcript.hypotheses.iter().take(most).map(record).collect()
     }
@@ -295,7 +284,7 @@ impl Writer<'_> {
         let tier = |name: &str, intervals| Tier { name: name.to_owned(), intervals };
         let mut tiers =
             vec![tier("phones", self.segments(transcript.best(), transcript).into_iter().map(interval).collect())];
-        if self.lexicon.is_some() {
+        if self.said.lexicon.is_some() {
             let interval = |WordRecord { word, start, end }| Interval { start, end, text: word, confidence: None };
             let words = self.words(transcript.best(), transcript).into_iter().map(interval).collect();
             tiers.insert(0, tier("words", words));
@@ -310,9 +299,8 @@ impl Writer<'_> {
 
     /// Segments in seconds, without those of phones that the folding drops.
     fn segments(&self, best: &Hypothesis, transcript: &Transcript) -> Vec<SegmentRecord> {
-        let phones = self.recognizer.model().phones();
         let record = |segment: &Segment| {
-            let phone = self.names.name(self.folding.fold(phones.symbol(segment.phone))?);
+            let phone = self.said.phone(segment.phone)?;
             let (start, end) = transcript.times(segment);
             let (start, end) = (output::seconds(start), output::seconds(end));
             Some(SegmentRecord { phone, start, end, score: segment.score })

@@ -4,6 +4,8 @@
 /// How frames of a model become seconds.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Clock {
+    /// When frame 0 begins in the recording, in seconds.
+    pub begin: f64,
     /// Seconds from one frame of the model to the next.
     pub frame_shift: f64,
     /// Seconds from one frame of the front end to the next.
@@ -23,10 +25,10 @@ impl Clock {
     /// When a frame of the model begins, in seconds: the place between frames of the front end, each of which stands for the
     /// middle of what it sees, and what CTC writes too early.
     pub fn at(&self, frame: usize) -> f64 {
-        if frame == 0 {
+        if frame == 0 && self.begin == 0.0 {
             return 0.0;
         }
-        (frame as f64 * self.frame_shift + self.offset() + EARLY).min(self.seconds)
+        (self.begin + frame as f64 * self.frame_shift + self.offset() + EARLY).min(self.seconds)
     }
 
     /// Seconds from the start of a frame's window to where the frame before gives over to it.
@@ -41,8 +43,10 @@ mod tests {
 
     #[test]
     fn frames_stand_for_the_middle_of_what_they_see() {
-        let clock = Clock { frame_shift: 0.03, hop: 0.01, window: 0.025, seconds: 1.0 };
+        let clock = Clock { begin: 0.0, frame_shift: 0.03, hop: 0.01, window: 0.025, seconds: 1.0 };
         assert!((clock.at(10) - 0.3275).abs() < 1e-9);
         assert_eq!((clock.at(0), clock.at(40)), (0.0, 1.0));
+        let later = Clock { begin: 0.3, ..clock };
+        assert!((later.at(0) - clock.at(10)).abs() < 1e-9);
     }
 }

@@ -62,6 +62,11 @@ impl LogProbs {
         &self.data[t * self.classes..(t + 1) * self.classes]
     }
 
+    /// Some of the frames.
+    pub fn cut(&self, frames: &Range<usize>) -> Self {
+        Self { data: self.data[frames.start * self.classes..frames.end * self.classes].to_vec(), ..*self }
+    }
+
     /// Frames in order.
     pub fn rows(&self) -> impl Iterator<Item = &[f32]> {
         self.data.chunks_exact(self.classes)

@@ -42,6 +42,17 @@ impl CmvnAccumulator {
         Self { count: 0, sum: vec![0.0; dim], square: vec![0.0; dim] }
     }
 
+    /// As if `frames` frames had been seen that `cmvn` was made of.
+    pub fn from_prior(cmvn: &Cmvn, frames: u64) -> Self {
+        let columns = || cmvn.mean.iter().zip(&cmvn.inv_std).map(|(m, s)| (f64::from(*m), f64::from(*s)));
+        let count = frames as f64;
+        Self {
+            count: frames,
+            sum: columns().map(|(mean, _)| count * mean).collect(),
+            square: columns().map(|(mean, inv_std)| count * (mean * mean + inv_std.powi(-2))).collect(),
+        }
+    }
+
     /// Adds all frames.
     pub fn add(&mut self, features: &Features) {
         self.count += features.frames as u64;
@@ -78,6 +89,14 @@ impl CmvnAccumulator {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_prior_comes_back() {
+        let cmvn = Cmvn { mean: vec![3.0, -1.0], inv_std: vec![0.5, 4.0] };
+        let again = CmvnAccumulator::from_prior(&cmvn, 100).finish();
+        let close = |a: &[f32], b: &[f32]| a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-5);
+        assert!(close(&again.mean, &cmvn.mean) && close(&again.inv_std, &cmvn.inv_std));
+    }
 
     #[test]
     fn normalised_features_have_mean_zero_and_variance_one() {

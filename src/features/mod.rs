@@ -105,7 +105,7 @@ impl FrontEnd {
     }
 
     /// Samples a frame, and from frame to frame.
-    fn frame_samples(&self) -> (usize, usize) {
+    pub(crate) fn frame_samples(&self) -> (usize, usize) {
         let samples = |ms: f32| (f64::from(self.sample_rate) * f64::from(ms) / 1000.0) as usize;
         (samples(self.frame_length_ms), samples(self.frame_shift_ms))
     }

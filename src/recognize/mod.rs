@@ -5,6 +5,10 @@
 //! themselves stays bounded, however long the recording.
 #![forbid(unsafe_code)]
 
+mod stream;
+
+pub use stream::{Event, Stream, StreamOptions, Utterance};
+
 use crate::align::{Alignment, Sound};
 use crate::audio::Waveform;
 use crate::corpus::Batch;
@@ -24,6 +28,9 @@ pub const WINDOW_SECONDS: f64 = 40.0;
 pub const CONTEXT_SECONDS: f64 = 2.0;
 /// Windows that go through the network together.
 const WINDOWS_AT_ONCE: usize = 4;
+
+/// Recordings up to this length are decoded in one piece, in seconds; longer ones are cut at pauses.
+pub const PIECE_SECONDS: f64 = 60.0;
 
 /// A model ready to be used.
 pub struct Recognizer {
@@ -86,7 +93,18 @@ impl Recognizer {
 
     /// What is said in a recording, by the decoder.
     pub fn transcribe(&self, wave: &Waveform) -> Result<Transcript> {
-        let hypotheses = self.decoder.decode(&self.log_probs(wave)?);
+        let log_probs = self.log_probs(wave)?;
+        let longest = (PIECE_SECONDS / self.model.frame_shift()) as usize;
+        let hypotheses = if log_probs.frames() <= longest {
+            self.decoder.decode(&log_probs)
+        } else {
+            // Piece by piece: what a decoder remembers grows with what it reads.
+            let mut all = Hypothesis { phones: Vec::new(), score: 0.0, segments: Vec::new(), words: Vec::new() };
+            for piece in pieces(&log_probs, longest) {
+                stream::append(&mut all, self.decoder.decode(&log_probs.cut(&piece)).swap_remove(0), piece.start);
+            }
+            vec![all]
+        };
         Ok(Transcript { hypotheses, clock: self.clock(wave) })
     }
 
@@ -108,13 +126,19 @@ impl Recognizer {
     }
 
     fn clock(&self, wave: &Waveform) -> Clock {
+        self.clock_at(0.0, wave.seconds())
+    }
+
+    /// The clock of frames from `begin` on, in a recording of so many seconds.
+    fn clock_at(&self, begin: f64, seconds: f64) -> Clock {
         let front = &self.model.front;
-        let seconds = |ms: f32| f64::from(ms) / 1000.0;
+        let in_seconds = |ms: f32| f64::from(ms) / 1000.0;
         Clock {
+            begin,
             frame_shift: self.model.frame_shift(),
-            hop: seconds(front.frame_shift_ms),
-            window: seconds(front.frame_length_ms),
-            seconds: wave.seconds(),
+            hop: in_seconds(front.frame_shift_ms),
+            window: in_seconds(front.frame_length_ms),
+            seconds,
         }
     }
 
@@ -191,6 +215,27 @@ impl Recognizer {
     }
 }
 
+/// Cuts frames into pieces of at most `longest`, each but the last at least half as long, in the middle of the longest stretch
+/// in which the blank is the most probable class.
+fn pieces(log_probs: &LogProbs, longest: usize) -> Vec<Range<usize>> {
+    let mut pieces = Vec::new();
+    let mut start = 0;
+    while log_probs.frames() - start > longest {
+        let (mut best, mut run) = ((0, start + longest), 0);
+        for t in start + longest / 2..start + longest {
+            let row = log_probs.row(t);
+            run = if row[1..].iter().all(|phone| *phone < row[0]) { run + 1 } else { 0 };
+            if run > best.0 {
+                best = (run, t + 1 - run / 2);
+            }
+        }
+        pieces.push(start..best.1);
+        start = best.1;
+    }
+    pieces.push(start..log_probs.frames());
+    pieces
+}
+
 /// A stretch of a recording, in frames before stacking.
 #[derive(Debug)]
 struct Window {
@@ -206,7 +251,7 @@ mod tests {
     use crate::phones::PhoneSet;
     use candle_core::Device;
 
-    fn recognizer(normalize: Normalize) -> Result<Recognizer> {
+    pub(super) fn recognizer(normalize: Normalize) -> Result<Recognizer> {
         let front = FrontEnd { bins: 8, deltas: 2, stack: 2, normalize, ..FrontEnd::default() };
         let layer = LayerConfig { hidden: 8, ..LayerConfig::default() };
         let layers = vec![layer.clone(), LayerConfig { subsample: 2, ..layer }];
@@ -257,6 +302,54 @@ mod tests {
                 assert!(cut.row(t).iter().zip(expected.row(t)).all(|(a, b)| (a - b).abs() < 1e-5), "frame {t}");
             }
         }
+        Ok(())
+    }
+
+    #[test]
+    fn pieces_end_in_pauses() -> Result<()> {
+        let said = |t: usize| if (70..80).contains(&(t % 100)) { 0 } else { t % 2 };
+        let logits = (0..1000).flat_map(|t| if said(t) == 0 { [1.0, 0.0] } else { [0.0, 1.0] }).collect();
+        let found = pieces(&LogProbs::from_logits(logits, 2)?, 150);
+        assert!(found.windows(2).all(|w| w[0].end == w[1].start) && found[0].start == 0);
+        assert!(found.iter().all(|piece| piece.len() <= 150) && found[found.len() - 1].end == 1000);
+        assert!(found[..found.len() - 1].iter().all(|piece| (70..=80).contains(&(piece.end % 100))), "{found:?}");
+        Ok(())
+    }
+
+    /// With a trained network, what a cut changes a second away from it hardly ever changes what is heard.
+    #[test]
+    fn seams_are_not_heard_a_second_away() -> Result<()> {
+        let recognizer = Recognizer::default();
+        let mut samples = Vec::new();
+        for name in ["an4-fbbh", "so0120", "an4-ffmm", "so1293", "an4-mrab"].iter().cycle().take(20) {
+            let path = format!("{}/data/samples/{name}.wav", env!("CARGO_MANIFEST_DIR"));
+            samples.extend_from_slice(Waveform::open(path)?.samples());
+        }
+        let wave = Waveform::new(samples, 16000)?;
+        let cut = recognizer.log_probs(&wave)?;
+        let frames = recognizer.extractor.frames(wave.samples().len());
+        let windows = recognizer.windows(frames);
+        assert!(windows.len() >= 2);
+        let whole = [Window { seen: 0..frames, kept: 0..frames }];
+        let cmvn = recognizer.own_cmvn(wave.samples(), &whole).unwrap_or(recognizer.model.cmvn.clone());
+        let features = recognizer.features(wave.samples(), &whole[0].seen, &cmvn);
+        let mut logits = Vec::new();
+        recognizer.add_logits(&Batch::pack(vec![(features, Labels::default(), 0)]), &whole, &mut logits)?;
+        let expected = LogProbs::from_logits(logits, cut.classes())?;
+        let seams: Vec<f64> = windows[1..].iter().map(|w| w.kept.start as f64 * 0.01).collect();
+        let best = |row: &[f32]| (0..row.len()).max_by(|&a, &b| row[a].total_cmp(&row[b]));
+        let (mut away, mut other, mut sum) = (0, 0, 0.0);
+        for t in 0..cut.frames() {
+            if seams.iter().all(|seam| (t as f64 * 0.03 - seam).abs() > 1.0) {
+                let (a, b) = (cut.row(t), expected.row(t));
+                away += 1;
+                other += usize::from(best(a) != best(b));
+                sum += a.iter().zip(b).map(|(a, b)| f64::from((a.exp() - b.exp()).abs())).fold(0.0, f64::max);
+            }
+        }
+        // Not equal: the network remembers the begin of a window for as long as it lasts.
+        let mean = sum / away as f64;
+        assert!(other * 100 < away && mean < 0.005, "{other} of {away} frames, {mean}");
         Ok(())
     }
 

@@ -1,12 +1,13 @@
 //! The fast path: f32 logits, sums in f64, only the states that a path can be in.
 //!
-//! Instead of logarithms, which would cost an exponential and a logarithm for each sum, a state's probability is kept
+//! [`scaled`] does nearly all, and knows when it cannot; the rest is done here. Instead of logarithms, which would cost an exponential and a logarithm for each sum, a state's probability is kept
 //! as a product that is scaled anew in every frame. A frame's states may then differ by more than f64 can hold, and
 //! small ones would be lost: each state is therefore weighed by its own power of two (`Scaled`), so that nothing is
 //! ever lost and the result is exact to rounding, at any length.
 #![forbid(unsafe_code)]
 
-use super::{may_leap, reachable, states};
+use super::softmax::Posteriors;
+use super::{may_leap, reachable, scaled, states};
 use crate::phones::Labels;
 
 /// A number `m 2^e` with m in [1, 2), or zero.
@@ -62,40 +63,74 @@ fn sum3_times(a: Scaled, b: Scaled, c: Scaled, p: Scaled) -> Scaled {
     Scaled::normal(m * p.m, e + p.e)
 }
 
-/// Minus the log probability of `labels` given `frames` rows of logits, which `row` hands out, and its gradient, which
-/// `gradient` takes row by row if one is wanted. The labels must fit. A row with a value that is not finite makes the
-/// loss and the gradient NaN.
+/// Minus the log probability of `labels` given `frames` rows of logits, which `row` hands out, and, if they are wanted, the
+/// posteriors that its gradient is made of. The labels must fit. A row with a value that is not finite makes the loss and the
+/// gradient NaN.
+pub fn loss<'a>(
+    frames: usize,
+    row: impl Fn(usize) -> &'a [f32],
+    labels: &Labels,
+    wanted: bool,
+) -> (f64, Option<Posteriors>) {
+    let mut posteriors = wanted.then(|| Posteriors::new(frames, labels.as_slice().len()));
+    if frames == 0 {
+        return (0.0, posteriors);
+    }
+    let quick = match labels.as_slice() {
+        [] => None,
+        _ => scaled::loss(frames, &row, labels, posteriors.as_mut()),
+    };
+    (quick.unwrap_or_else(|| exact(frames, row, labels, posteriors.as_mut())), posteriors)
+}
+
+/// [`loss`], and the gradient, `[frames, classes]`.
+#[cfg(test)]
 pub fn loss_and_gradient<'a>(
     frames: usize,
     row: impl Fn(usize) -> &'a [f32],
     labels: &Labels,
-    mut gradient: Option<impl FnMut(usize, &[f32])>,
+    gradient: &mut [f32],
 ) -> f64 {
-    if frames == 0 {
-        return 0.0;
+    let (loss, posteriors) = loss(frames, &row, labels, true);
+    if let Some(posteriors) = posteriors {
+        let classes = gradient.len() / frames.max(1);
+        for (t, out) in gradient.chunks_mut(classes.max(1)).enumerate() {
+            posteriors.gradient(t, labels.as_slice(), row(t), 1.0, out);
+        }
     }
+    loss
+}
+
+/// [`loss`] with numbers that lose nothing.
+fn exact<'a>(
+    frames: usize,
+    row: impl Fn(usize) -> &'a [f32],
+    labels: &Labels,
+    mut wanted: Option<&mut Posteriors>,
+) -> f64 {
     let states = states(labels);
-    let (count, classes) = (states.len(), row(0).len());
+    let count = states.len();
     // Probabilities of every frame: softmax in f64, exponent apart, for the symbols in use.
-    let mut log_sums = vec![0.0_f64; frames];
     let mut emissions = vec![Scaled::ZERO; frames * count];
     for t in 0..frames {
         let logits = row(t);
         if logits.iter().any(|x| !x.is_finite()) {
-            if let Some(gradient) = &mut gradient {
-                let nan = vec![f32::NAN; classes];
-                (0..frames).for_each(|t| gradient(t, &nan));
+            if let Some(posteriors) = wanted {
+                posteriors.spoil();
             }
             return f64::NAN;
         }
         let high = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
         let sum: f64 = logits.iter().map(|x| f64::from((x - high).exp())).sum();
-        log_sums[t] = f64::from(high) + sum.ln();
+        let log_sum = f64::from(high) + sum.ln();
+        if let Some(posteriors) = &mut wanted {
+            posteriors.set_softmax(t, high, sum.recip() as f32);
+        }
         for s in reachable(count, frames, t) {
             emissions[t * count + s] = if s % 2 == 0 && s >= 2 && emissions[t * count + s - 2].m > 0.0 {
                 emissions[t * count + s - 2]
             } else {
-                Scaled::exp(f64::from(logits[states[s].index()]) - log_sums[t])
+                Scaled::exp(f64::from(logits[states[s].index()]) - log_sum)
             };
         }
     }
@@ -104,13 +139,11 @@ pub fn loss_and_gradient<'a>(
     let end = &alpha[(frames - 1) * count..];
     let total =
         sum3_times(end[count - 1], if count > 1 { end[count - 2] } else { Scaled::ZERO }, Scaled::ZERO, Scaled::ONE);
-    if let Some(gradient) = &mut gradient {
+    if let Some(wanted) = wanted {
         backward(frames, &leaps, &emissions, &alpha, total, |t, posteriors, range| {
-            let mut out: Vec<f32> = row(t).iter().map(|x| (f64::from(*x) - log_sums[t]).exp() as f32).collect();
-            for s in range {
-                out[states[s].index()] -= posteriors[s] as f32;
-            }
-            gradient(t, &out);
+            let shares = wanted.shares_mut(t);
+            shares[0] = range.clone().filter(|s| s % 2 == 0).map(|s| posteriors[s]).sum::<f64>() as f32;
+            range.filter(|s| s % 2 == 1).for_each(|s| shares[s / 2 + 1] = posteriors[s] as f32);
         });
     }
     -total.ln()
@@ -180,8 +213,7 @@ mod tests {
     fn both(logits: &[f32], classes: usize, labels: &Labels) -> ((f64, Vec<f32>), (f64, Vec<f64>)) {
         let mut gradient = vec![0.0; logits.len()];
         let row = |t: usize| &logits[t * classes..(t + 1) * classes];
-        let take = |t: usize, g: &[f32]| gradient[t * classes..(t + 1) * classes].copy_from_slice(g);
-        let loss = loss_and_gradient(logits.len() / classes, row, labels, Some(take));
+        let loss = loss_and_gradient(logits.len() / classes, row, labels, &mut gradient);
         let wide: Vec<f64> = logits.iter().map(|x| f64::from(*x)).collect();
         ((loss, gradient), reference::loss_and_gradient(&wide, classes, labels))
     }
@@ -215,12 +247,40 @@ mod tests {
             let logits: Vec<f32> = (0..frames).flat_map(|_| [40.0, -40.0, -40.0]).collect();
             let labels = Labels::new((0..count).map(|i| PhoneId(1 + (i % 2) as u16)).collect())?;
             let row = |t: usize| &logits[t * classes..(t + 1) * classes];
-            let mut worst = 0.0_f32;
-            let take = |_: usize, g: &[f32]| {
-                worst = g.iter().fold(worst, |w, x| w.max(if x.is_finite() { x.abs() } else { f32::INFINITY }));
-            };
-            let loss = loss_and_gradient(frames, row, &labels, Some(take));
+            let mut gradient = vec![0.0; logits.len()];
+            let loss = loss_and_gradient(frames, row, &labels, &mut gradient);
+            let size = |x: &f32| if x.is_finite() { x.abs() } else { f32::INFINITY };
+            let worst = gradient.iter().map(size).fold(0.0, f32::max);
             assert!(loss.is_finite() && loss > 50.0 * f64::from(count) && worst <= 1.0, "{loss} {worst}");
+        }
+        Ok(())
+    }
+
+    /// The quick path is one, and gives up where it must.
+    #[test]
+    fn the_quick_path_is_taken_where_it_can_be() -> crate::Result<()> {
+        let mut rng = Rng::stream(3, "ctc", 0);
+        for (spread, quick) in [(3.0, true), (10.0, true), (100.0, false)] {
+            let (frames, classes) = (300, 40);
+            let labels = Labels::new((0..40).map(|_| PhoneId(1 + rng.below(classes - 1) as u16)).collect())?;
+            let logits: Vec<f32> = (0..frames * classes).map(|_| spread * rng.normal()).collect();
+            let row = |t: usize| &logits[t * classes..(t + 1) * classes];
+            let gradient = |posteriors: &Posteriors| {
+                let mut all = vec![0.0; logits.len()];
+                for (t, out) in all.chunks_mut(classes).enumerate() {
+                    posteriors.gradient(t, labels.as_slice(), row(t), 1.0, out);
+                }
+                all
+            };
+            let (mut ours, mut truth) = (Posteriors::new(frames, 40), Posteriors::new(frames, 40));
+            let found = scaled::loss(frames, &row, &labels, Some(&mut ours));
+            let loss = exact(frames, row, &labels, Some(&mut truth));
+            assert_eq!(found.is_some(), quick, "{spread}");
+            if let Some(found) = found {
+                let pairs = gradient(&ours).into_iter().zip(gradient(&truth));
+                let worst = pairs.fold(0.0_f32, |worst, (a, b)| worst.max((a - b).abs()));
+                assert!((found - loss).abs() < 1e-6 * loss && worst < 1e-6, "{found} {loss} {worst}");
+            }
         }
         Ok(())
     }

@@ -11,6 +11,8 @@ pub mod cpu;
 pub mod cuda;
 mod op;
 pub mod reference;
+mod scaled;
+mod softmax;
 
 pub use op::loss;
 

@@ -3,6 +3,7 @@
 
 #[cfg(feature = "cuda")]
 use super::cuda;
+use super::softmax::Posteriors;
 use super::{cpu, reference};
 #[cfg(feature = "cuda")]
 use crate::cuda::{Call, tensors};
@@ -12,7 +13,8 @@ use crate::nn::op;
 use crate::phones::Labels;
 #[cfg(feature = "cuda")]
 use candle_core::CudaStorage;
-use candle_core::{CpuStorage, CustomOp1, DType, Layout, Shape, Tensor, bail};
+use candle_core::{CpuStorage, CustomOp1, DType, Layout, Shape, Storage, Tensor, bail};
+use pulp::Arch;
 use rayon::prelude::*;
 use std::sync::OnceLock;
 
@@ -40,7 +42,7 @@ pub fn loss(logits: &Tensor, labels: &[Labels], lengths: &Lengths) -> Result<Ten
         labels,
         lengths,
         keep,
-        gradient: OnceLock::new(),
+        posteriors: OnceLock::new(),
         #[cfg(feature = "cuda")]
         on_gpu: OnceLock::new(),
     };
@@ -52,8 +54,8 @@ struct CtcLoss {
     lengths: Lengths,
     /// Whether a backward pass may follow.
     keep: bool,
-    /// By utterance, `[length, V]`, for an upstream gradient of one; f32 logits only.
-    gradient: OnceLock<Vec<Vec<f32>>>,
+    /// By utterance, what the gradient is made of; f32 logits only.
+    posteriors: OnceLock<Vec<Posteriors>>,
     /// What the gradient of logits on a GPU is made of.
     #[cfg(feature = "cuda")]
     on_gpu: OnceLock<cuda::Saved>,
@@ -68,16 +70,38 @@ impl CtcLoss {
 
     fn forward(&self, logits: &[f32], classes: usize) -> Vec<f32> {
         let one = |b: usize| {
-            let frames = self.lengths.sorted()[b];
             let row = |t: usize| &logits[self.lengths.row(t, b) * classes..][..classes];
-            let mut gradient = vec![0.0; if self.keep { frames * classes } else { 0 }];
-            let take = |t: usize, g: &[f32]| gradient[t * classes..(t + 1) * classes].copy_from_slice(g);
-            let loss = cpu::loss_and_gradient(frames, row, &self.labels[b], self.keep.then_some(take));
-            (loss as f32, gradient)
+            cpu::loss(self.lengths.sorted()[b], row, &self.labels[b], self.keep)
         };
-        let (losses, gradients): (Vec<f32>, Vec<Vec<f32>>) = (0..self.labels.len()).into_par_iter().map(one).unzip();
-        let _ = self.gradient.set(gradients);
+        let all: Vec<_> = (0..self.labels.len()).into_par_iter().map(one).collect();
+        let losses = all.iter().map(|(loss, _)| *loss as f32).collect();
+        let _ = self.posteriors.set(all.into_iter().filter_map(|(_, posteriors)| posteriors).collect());
         losses
+    }
+
+    /// The gradient by f32 logits: frame by frame, so that threads write apart from each other.
+    fn gradient(&self, posteriors: &[Posteriors], logits: &[f32], upstream: &[f32], classes: usize) -> Vec<f32> {
+        let mut out = vec![0.0; logits.len()];
+        let mut rest = &mut out[..];
+        let mut frames = Vec::with_capacity(self.lengths.steps());
+        for t in 0..self.lengths.steps() {
+            let (frame, later) = rest.split_at_mut(self.lengths.active(t) * classes);
+            frames.push(frame);
+            rest = later;
+        }
+        frames.into_par_iter().enumerate().for_each(|(t, frame)| {
+            let logits = &logits[self.lengths.offset(t) * classes..][..frame.len()];
+            Arch::new().dispatch(
+                #[inline(always)]
+                || {
+                    let rows = frame.chunks_exact_mut(classes).zip(logits.chunks_exact(classes));
+                    for (b, (out, logits)) in rows.enumerate() {
+                        posteriors[b].gradient(t, self.labels[b].as_slice(), logits, upstream[b], out);
+                    }
+                },
+            );
+        });
+        out
     }
 
     /// The number of classes.
@@ -91,18 +115,11 @@ impl CtcLoss {
     }
 
     /// Puts each utterance's gradient in its place, times its upstream gradient.
-    fn scatter<T: Copy + std::ops::Mul<Output = T> + Default>(
-        &self,
-        gradients: &[Vec<T>],
-        upstream: &[T],
-        classes: usize,
-    ) -> Vec<T> {
-        let mut out = vec![T::default(); self.lengths.rows() * classes];
-        for (b, gradient) in gradients.iter().enumerate() {
-            for (t, from) in gradient.chunks_exact(classes).enumerate() {
-                let to = &mut out[self.lengths.row(t, b) * classes..][..classes];
-                to.iter_mut().zip(from).for_each(|(to, from)| *to = *from * upstream[b]);
-            }
+    fn scatter(&self, gradients: &[Vec<f64>], upstream: &[f64], classes: usize) -> Vec<f64> {
+        let mut out = vec![0.0; self.lengths.rows() * classes];
+        for ((t, b), to) in self.lengths.places().zip(out.chunks_exact_mut(classes)) {
+            let from = &gradients[b][t * classes..(t + 1) * classes];
+            to.iter_mut().zip(from).for_each(|(to, from)| *to = *from * upstream[b]);
         }
         out
     }
@@ -156,8 +173,16 @@ impl CustomOp1 for CtcLoss {
             let gradients: Vec<_> = self.labels.iter().enumerate().map(one).collect();
             op::from_vec(self.scatter(&gradients, &op::to_vec(upstream)?, shape.1), shape)?
         } else {
-            let Some(gradients) = self.gradient.get() else { bail!("ctc-loss: the forward pass kept nothing") };
-            op::from_vec(self.scatter(gradients, &op::to_vec::<f32>(upstream)?, shape.1), shape)?
+            let Some(posteriors) = self.posteriors.get() else { bail!("ctc-loss: the forward pass kept nothing") };
+            let upstream = op::to_vec::<f32>(upstream)?;
+            let gradient = match logits.storage_and_layout() {
+                (storage, layout) if logits.device().is_cpu() => match &*storage {
+                    Storage::Cpu(logits) => self.gradient(posteriors, op::slice(logits, layout)?, &upstream, shape.1),
+                    _ => bail!("ctc-loss: logits that are not where they should be"),
+                },
+                _ => self.gradient(posteriors, &op::to_vec::<f32>(logits)?, &upstream, shape.1),
+            };
+            op::from_vec(gradient, shape)?
         };
         Ok(Some(gradient.to_device(logits.device())?))
     }
@@ -204,6 +229,19 @@ mod tests {
         for (a, b) in results[0].0.iter().zip(&results[1].0).chain(results[0].1.iter().zip(&results[1].1)) {
             assert!((a - b).abs() < 1e-5);
         }
+        Ok(())
+    }
+
+    #[test]
+    fn a_graph_can_be_walked_twice() -> Result<()> {
+        let logits = Var::from_tensor(&Tensor::arange(0.0_f32, 12.0, &Device::Cpu)?.reshape((4, 3))?.sin()?)?;
+        let lengths = Lengths::new(&[4]);
+        let loss = loss(&logits, &[Labels::new(vec![PhoneId(2)])?], &lengths)?.affine(3.0, 0.0)?.sum_all()?;
+        let gradient = || -> Result<Vec<f32>> {
+            let Some(gradient) = loss.backward()?.get(&logits).cloned() else { panic!("no gradient") };
+            Ok(op::to_vec::<f32>(&gradient)?)
+        };
+        assert_eq!(gradient()?, gradient()?);
         Ok(())
     }
 }

@@ -27,16 +27,17 @@ const BATCH: usize = 32;
 struct Learnt {
     /// What the table says.
     figure: f32,
-    /// Mean loss of each [`STRIDE`] updates.
-    losses: Vec<f32>,
+    /// Mean loss of each [`STRIDE`] updates; nothing where it was no number.
+    losses: Vec<Option<f32>>,
 }
 
 /// Updates that a point of a curve stands for.
 const STRIDE: usize = 50;
 
 /// Points of a curve from the losses of all updates.
-fn curve(losses: &[f32]) -> Vec<f32> {
-    losses.chunks(STRIDE).map(|losses| losses.iter().sum::<f32>() / losses.len() as f32).collect()
+fn curve(losses: &[f32]) -> Vec<Option<f32>> {
+    let mean = |losses: &[f32]| losses.iter().sum::<f32>() / losses.len() as f32;
+    losses.chunks(STRIDE).map(|losses| Some(mean(losses)).filter(|mean| mean.is_finite())).collect()
 }
 
 /// A unidirectional layer and a linear one, and how they learn.
@@ -301,7 +302,8 @@ fn draw(results: &Results, path: &Path) -> Outcome {
         let lines: Vec<_> =
             LayerCell::all().filter_map(|cell| Some((cell.name(), &results.get(&(n, cell.name()))?.losses))).collect();
         let updates = lines.iter().map(|(_, losses)| losses.len() * STRIDE).max().unwrap_or(1);
-        let high = lines.iter().flat_map(|(_, losses)| losses.iter().skip(1)).fold(0.01_f32, |high, x| high.max(*x));
+        let high =
+            lines.iter().flat_map(|(_, losses)| losses.iter().flatten().skip(1)).fold(0.01_f32, |high, x| high.max(*x));
         let mut chart = ChartBuilder::on(&panel)
             .caption(format!("{}: loss", task.name), ("sans-serif", 18))
             .margin(12)
@@ -313,7 +315,8 @@ fn draw(results: &Results, path: &Path) -> Outcome {
             // A cell has the same colour in every panel.
             let place = LayerCell::all().position(|other| other.name() == cell).unwrap_or_default();
             let colour = Palette99::pick(place).mix(0.9);
-            let points = losses.iter().enumerate().map(|(k, loss)| ((k + 1) * STRIDE, loss.max(high * 1e-4)));
+            let points = losses.iter().enumerate();
+            let points = points.filter_map(|(k, loss)| Some(((k + 1) * STRIDE, loss.as_ref()?.max(high * 1e-4))));
             chart
                 .draw_series(LineSeries::new(points, &colour))?
                 .label(cell)

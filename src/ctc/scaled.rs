@@ -149,7 +149,7 @@ impl Lattice {
             blank[i] = (b[i] + l1[i]) * blank_now;
         }
         self.exponents[t] = self.exponents[t - 1];
-        if t % STRIDE == 0 {
+        if t.is_multiple_of(STRIDE) {
             self.exponents[t] += rescale(blank, label);
         }
     }
@@ -194,7 +194,8 @@ impl Lattice {
             let blanks = product(alpha_blank, b);
             let sum = blanks + sum(posterior);
             let agrees = sum / total * power_of_two(self.exponents[t] + exponent - total_exponent);
-            if !((agrees - 1.0).abs() < TOLERANCE) {
+            let differs = (agrees - 1.0).abs();
+            if differs.is_nan() || differs >= TOLERANCE {
                 return None;
             }
             let (shares, share) = (posteriors.shares_mut(t), sum.recip());
@@ -210,7 +211,7 @@ impl Lattice {
             for i in 0..n + 1 {
                 nb[i] = b[i] * blank;
             }
-            if t % STRIDE == 0 {
+            if t.is_multiple_of(STRIDE) {
                 exponent += rescale(nb, nl);
             }
         }

@@ -1,9 +1,9 @@
 //! Forced alignment: when known words, or known phones, are spoken, and how well.
 //!
-//! A text becomes a lattice of states, pronunciations of a word beside each other ([`lattice`]); the most probable path
-//! through it says which pronunciation was used and in which frames each phone was written ([`viterbi`]). CTC writes a
-//! phone in one frame or two, so its boundaries are then looked for in the spectrum ([`boundaries`]), and the phones are
-//! judged by what else could stand there ([`pronunciation`]).
+//! A text becomes a lattice of states, pronunciations of a word beside each other (`lattice`); the most probable path
+//! through it says which pronunciation was used and in which frames each phone was written (`viterbi`). CTC writes a
+//! phone in one frame or two, so its boundaries are then looked for in the spectrum (`boundaries`), and the phones are
+//! judged by what else could stand there (`pronunciation`).
 #![forbid(unsafe_code)]
 
 mod boundaries;

@@ -1,6 +1,6 @@
 //! The fast path: f32 logits, sums in f64, only the states that a path can be in.
 //!
-//! [`scaled`] does nearly all, and knows when it cannot; the rest is done here. Instead of logarithms, which would cost an exponential and a logarithm for each sum, a state's probability is kept
+//! `scaled` does nearly all, and knows when it cannot; the rest is done here. Instead of logarithms, which would cost an exponential and a logarithm for each sum, a state's probability is kept
 //! as a product that is scaled anew in every frame. A frame's states may then differ by more than f64 can hold, and
 //! small ones would be lost: each state is therefore weighed by its own power of two (`Scaled`), so that nothing is
 //! ever lost and the result is exact to rounding, at any length.

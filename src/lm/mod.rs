@@ -3,7 +3,7 @@
 //! A model is a tree of n-grams in arrays, an order each: the continuations of a context lie side by side, sorted, and each
 //! n-gram knows the one that is shorter by its first word. A context is the longest n-gram of the tree that ends it, so that
 //! going on by a word is a search in one list, or in that of a shorter context with what backing off costs. ARPA files are
-//! read and written ([`arpa`]), and models estimated from text ([`kneser_ney`]).
+//! read and written (`arpa`), and models estimated from text (`kneser_ney`).
 #![forbid(unsafe_code)]
 
 mod arpa;

@@ -15,10 +15,13 @@ mod memory;
 mod mutate;
 
 use crate::support::{Place, data};
-use formant::audio::{ReadOptions, Waveform, panics_are_contained};
+use formant::audio::{Channel, Live, ReadOptions, Waveform, panics_are_contained};
 use formant::corpus::Manifest;
-use formant::decode::DecoderConfig;
+use formant::decode::{Decoder, DecoderConfig, Fusion, LogProbs, WordBeam};
+use formant::lexicon::Lexicon;
+use formant::lm::{Estimate, NGram};
 use formant::model::Model;
+use formant::phones::PhoneSet;
 use formant::recognize::Recognizer;
 use formant::rng::Rng;
 use formant::train::{Checkpoint, Recipe};
@@ -259,6 +262,62 @@ fn kaldi() {
     };
     let seeds = vec![seed.to_vec()];
     Reader { name: "kaldi", seeds, text: true, mend: nothing, read: &read }.fuzz();
+}
+
+/// Sound from a pipe, through the recogniser's front door.
+#[test]
+fn live_wav() {
+    let mut seeds = made(".wav");
+    seeds.push(sample("so0120.wav"));
+    let read = |bytes: &[u8]| {
+        let all = || -> formant::Result<usize> {
+            let mut live = Live::wav(bytes, Path::new("x"), Channel::Mix)?;
+            let mut count = 0;
+            while let Some(samples) = live.next_samples()? {
+                count += samples.len();
+            }
+            Ok(count)
+        };
+        told(all(), |count| format!("{} samples", count > 0))
+    };
+    Reader { name: "live-wav", seeds, text: false, mend: nothing, read: &read }.fuzz();
+}
+
+/// A dictionary that is read must also work: as words of a text, and to look for them.
+#[test]
+fn dictionaries() {
+    let phones = PhoneSet::arpabet39();
+    let log_probs = LogProbs::from_logits((0..40 * 10).map(|i| (i as f32 * 0.7).sin() * 3.0).collect(), 40).unwrap();
+    let read = |bytes: &[u8]| {
+        let works = |lexicon: Lexicon| {
+            let known =
+                lexicon.words("Cat, do-g (read)!").iter().filter(|word| !word.pronunciations.is_empty()).count();
+            let beam = WordBeam::new(4, &lexicon, None, Fusion { weight: 0.0, bonus: 0.0 }, &[])?;
+            Ok((known, beam.decode(&log_probs).len()))
+        };
+        let read = Lexicon::parse(bytes, Path::new("x"), &phones);
+        told(read.and_then(works), |(known, found)| format!("works: {} {}", known > 0, found > 0))
+    };
+    let seed =
+        b";;; a comment\ncat K AE1 T\ndog  D AO1 G # a pet\nread(2) r iy d\nread r eh d\ndo D UW\ng JH IY\n".to_vec();
+    assert_eq!(read(&seed), "works: true true");
+    Reader { name: "dictionaries", seeds: vec![seed], text: true, mend: nothing, read: &read }.fuzz();
+}
+
+/// A language model that is read gives every sentence a probability, and can be written and read again.
+#[test]
+fn language_models() {
+    let text = [vec!["a", "b"], vec!["a", "b", "a"], vec!["b", "c", "a", "b"], vec!["c"]];
+    let seed = Estimate::new(&text, 3).unwrap().model.arpa().into_bytes();
+    let read = |bytes: &[u8]| {
+        told(NGram::parse(bytes, Path::new("x")), |model| {
+            let score = |model: &NGram| model.sentence(["a", "b", "zz", "c"]).0;
+            let again = NGram::parse(model.arpa().as_bytes(), Path::new("x")).map(|again| score(&again));
+            format!("{} {}", score(&model).is_nan(), again.is_ok())
+        })
+    };
+    assert_eq!(read(&seed), "false true");
+    Reader { name: "language-models", seeds: vec![seed], text: true, mend: nothing, read: &read }.fuzz();
 }
 
 /// Settings for features that are more than a frame's mel bins, and for such that are not.

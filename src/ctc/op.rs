@@ -232,6 +232,35 @@ mod tests {
         Ok(())
     }
 
+    /// Whatever path serves: small and large logits, labels with repeats, few frames and many.
+    #[test]
+    fn gradients_are_the_definitions_for_all_kinds_of_logits() -> Result<()> {
+        let mut rng = crate::rng::Rng::stream(5, "ctc op", 0);
+        for case in 0..60 {
+            let spread = [0.1, 1.0, 5.0, 20.0, 60.0, 150.0][case % 6];
+            let classes = [3, 17, 40][case / 6 % 3];
+            let frames: Vec<usize> = (0..3).map(|_| 1 + rng.below(60)).collect();
+            let lengths = Lengths::new(&frames);
+            let mut labels = Vec::new();
+            for &most in lengths.sorted() {
+                let all = (0..rng.below(most / 2 + 1)).map(|_| PhoneId(1 + rng.below(classes - 1) as u16));
+                labels.push(Labels::new(all.collect())?);
+            }
+            let values: Vec<f32> = (0..lengths.rows() * classes).map(|_| spread * rng.normal()).collect();
+            let gradient = |dtype: DType| -> Result<Vec<f64>> {
+                let values = Tensor::from_slice(&values, (lengths.rows(), classes), &Device::Cpu)?;
+                let logits = Var::from_tensor(&values.to_dtype(dtype)?)?;
+                let gradients = loss(&logits, &labels, &lengths)?.sum_all()?.backward()?;
+                let Some(gradient) = gradients.get(&logits) else { panic!("no gradient") };
+                Ok(op::to_vec::<f64>(&gradient.to_dtype(DType::F64)?)?)
+            };
+            let pairs = gradient(DType::F32)?.into_iter().zip(gradient(DType::F64)?);
+            let worst = pairs.fold(0.0_f64, |worst, (a, b)| worst.max((a - b).abs()));
+            assert!(worst < 2e-6, "case {case}, spread {spread}: {worst}");
+        }
+        Ok(())
+    }
+
     #[test]
     fn a_graph_can_be_walked_twice() -> Result<()> {
         let logits = Var::from_tensor(&Tensor::arange(0.0_f32, 12.0, &Device::Cpu)?.reshape((4, 3))?.sin()?)?;

@@ -11,6 +11,7 @@ use formant::nn::linear::linear;
 use formant::nn::mlstm::mlstm;
 use formant::nn::recurrent::{CellKind, Weights, recurrent};
 use formant::phones::{Labels, PhoneId};
+use formant::score::{Convention, Report};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
@@ -334,4 +335,26 @@ fn elman_tanh_is_pytorchs_rnn() -> Outcome {
 #[test]
 fn slstm_is_its_equations() -> Outcome {
     stack_is(CellKind::Slstm, "slstm.json")
+}
+
+/// Tabs between the columns: reference, hypothesis, then substitutions, deletions and insertions of either scorer.
+#[test]
+fn errors_are_counted_as_jiwer_and_sclite_count_them() -> Outcome {
+    let table = std::fs::read_to_string(golden("scoring.tsv"))?;
+    let mut lines = 0;
+    for line in table.lines().skip(1) {
+        let [reference, hypothesis, jiwer, sclite] = line.split('\t').collect::<Vec<_>>()[..] else {
+            return Err(format!("four columns: {line}").into());
+        };
+        let (reference, hypothesis): (Vec<_>, Vec<_>) =
+            (reference.split(' ').collect(), hypothesis.split(' ').collect());
+        for (convention, expected) in [(Convention::Levenshtein, jiwer), (Convention::Sclite, sclite)] {
+            let score = Report::new(convention).add("", &reference, &hypothesis);
+            let found = format!("{} {} {}", score.substitutions, score.deletions, score.insertions);
+            assert_eq!(found, expected, "{convention:?}: {line}");
+        }
+        lines += 1;
+    }
+    assert_eq!(lines, 2000);
+    Ok(())
 }

@@ -10,6 +10,8 @@ mod align;
 mod bad_inputs;
 /// `formant bench`: figures for a script.
 mod bench;
+/// `formant compare`: is one system better than another?
+mod compare;
 /// A program with CUDA: where there is no GPU, and where there is one, or a CPU in its place.
 #[cfg(feature = "cuda")]
 mod cuda;

@@ -3,7 +3,7 @@
 
 use crate::support::{Place, data, tiny_model};
 use formant::nn::simd::Path as SimdPath;
-use formant::score::{Edit, align};
+use formant::score::{Convention, Edit, align};
 use serde_json::Value;
 
 /// How far scores may lie apart: relative to the frames that a score sums up, or absolute for a mean over frames.
@@ -48,7 +48,10 @@ fn eight_bits_are_nearly_as_good() {
         let (mut edits, mut phones) = (0, 0);
         for (exact, rounded) in exact.iter().zip(run(path, "int8")) {
             let [exact, rounded] = [exact, &rounded].map(|phones| phones.split(' ').collect::<Vec<_>>());
-            edits += align(&exact, &rounded).iter().filter(|edit| !matches!(edit, Edit::Match(_))).count();
+            edits += align(&exact, &rounded, Convention::Levenshtein)
+                .iter()
+                .filter(|edit| !matches!(edit, Edit::Match(_)))
+                .count();
             phones += exact.len();
         }
         assert!(phones > 100 && edits * 20 < phones, "{path:?}: {edits} edits of {phones} phones");

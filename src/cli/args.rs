@@ -8,6 +8,7 @@ use super::examples;
 use super::options::{DeviceArgs, ModelArgs, NamesChoice, StreamArgs, ThreadArgs, channel};
 use crate::audio::Channel;
 use crate::phones::Folding;
+use crate::score::Protocol;
 use clap::builder::PossibleValuesParser;
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
@@ -64,6 +65,12 @@ pub enum Command {
     /// rate.
     #[command(after_long_help = examples::EVALUATE)]
     Evaluate(EvaluateArgs),
+    /// Tell whether one system is really better than another
+    ///
+    /// Reads two files that 'formant evaluate --results' wrote for the same split. The paired bootstrap and the
+    /// matched-pairs test say how probable so large a difference would be if both were equally good.
+    #[command(after_long_help = examples::COMPARE)]
+    Compare(CompareArgs),
     /// Write the log-mel features of a recording, as numbers or as a picture
     #[command(after_long_help = examples::FEATURES)]
     Features(FeaturesArgs),
@@ -322,12 +329,16 @@ pub struct EvaluateArgs {
     /// Whether, and how, recordings are heard as if they arrived just then.
     #[command(flatten)]
     pub stream: StreamArgs,
-    /// Fold both sides onto this set before they are compared
+    /// Protocol of the rate that stands first; those of all others follow
     ///
-    /// `timit39` is the classical folding as far as the labels have its phones (ao=aa, zh=sh, ...; silences, closures
-    /// and the glottal stop dropped); `none` compares symbols as they are.
-    #[arg(long, value_name = "NAME", default_value = "timit39", value_parser = PossibleValuesParser::new(Folding::NAMES))]
-    pub fold: String,
+    /// arpabet: folded to the classical 39 phones as far as ARPAbet has them, silences not scored. graves, kaldi,
+    /// speechbrain, no-silence: TIMIT's labels folded to Lee & Hon's 39 with silences scored, the same counted as sclite
+    /// counts, silences in a row merged, silences left out. docs/evaluation.md says which papers did what.
+    #[arg(long, value_name = "NAME", default_value = "arpabet", value_parser = PossibleValuesParser::new(Protocol::NAMES))]
+    pub protocol: String,
+    /// Instead of a protocol: fold both sides onto this set, and count every edit as one
+    #[arg(long, value_name = "NAME", conflicts_with = "protocol", value_parser = PossibleValuesParser::new(Folding::NAMES))]
+    pub fold: Option<String>,
     /// Column of the manifest that holds the labels
     #[arg(long, value_name = "NAME", default_value = "phones")]
     pub column: String,
@@ -340,12 +351,35 @@ pub struct EvaluateArgs {
     /// Print one JSON object
     #[arg(long)]
     pub json: bool,
+    /// File for what was heard in each utterance, JSON lines: 'formant compare' reads it
+    #[arg(long, value_name = "FILE")]
+    pub results: Option<PathBuf>,
+    /// Folder for ref.trn, hyp.trn and hyp.ctm, which NIST's sclite reads; made if it is missing
+    #[arg(long, value_name = "DIR")]
+    pub sclite: Option<PathBuf>,
     /// Write the rate into the model's file, where 'formant info' shows it; needs --model
     #[arg(long, value_name = "SET", requires = "model")]
     pub record: Option<String>,
     /// Threads.
     #[command(flatten)]
     pub threads: ThreadArgs,
+}
+
+/// `formant compare`.
+#[derive(Args, Debug)]
+pub struct CompareArgs {
+    /// Results of one system
+    #[arg(value_name = "A")]
+    pub first: PathBuf,
+    /// Results of the other
+    #[arg(value_name = "B")]
+    pub second: PathBuf,
+    /// Protocol of the rates, if they are of phones
+    #[arg(long, value_name = "NAME", default_value = "arpabet", value_parser = PossibleValuesParser::new(Protocol::NAMES))]
+    pub protocol: String,
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `formant features`.

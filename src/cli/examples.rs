@@ -120,6 +120,20 @@ JSON keys:
   order, ngrams (a number an order), discounts (for counts of 1, 2, and 3 and more, an order each),
   perplexities (of, sentences, words, unknown, perplexity).";
 
+/// `formant compare --help`.
+pub const COMPARE: &str = "\
+Examples:
+  formant evaluate -d corpus -s test --results a.jsonl
+  formant evaluate -d corpus -s test -m run --results b.jsonl
+  formant compare a.jsonl b.jsonl
+      Whether the model in run is better than the built-in one.
+
+JSON keys:
+  first, second (file, rate in percent, errors), unit, protocol, utterances, speakers,
+  difference (points, second less first), relative_percent, interval (95 %), drawn (speakers,
+  or utterances below five speakers), bootstrap_p, matched_pairs_p, second_better (share of
+  draws), verdict.";
+
 /// `formant evaluate --help`.
 pub const EVALUATE: &str = "\
 Examples:
@@ -129,11 +143,13 @@ Examples:
       Another model, with a rate for each speaker.
   formant evaluate -d corpus -s dev --beam 16 --json | jq .per
       One number, for a script.
+  formant evaluate -d timit -s test -m run --protocol graves --results run.jsonl
+      The rate that papers on TIMIT give, and a file for 'formant compare'.
 
 JSON keys:
   per (percent; with --words wer), substitutions, deletions, insertions, utterances, reference_phones,
-  real_time_factor, protocol, model, interval (95 %, percent; null below five speakers),
-  confusions (reference, hypothesis, count; null stands for nothing), by_speaker (with --by speaker).
+  real_time_factor, protocol, model, interval (95 %, percent, drawing speakers; null below five),
+  interval_by_utterance, protocols (name, per, ..., interval, about), confusions (reference, hypothesis, count; null stands for nothing), by_speaker (with --by speaker).
 
 The real-time factor is the time that one processor spends on recognition, from samples to phones,
 by the duration of the sound. The interval is drawn anew over speakers a thousand times.";

@@ -8,6 +8,7 @@ mod align;
 pub mod annotate;
 pub mod args;
 mod bench;
+mod compare;
 pub mod decoding;
 mod device;
 mod doctor;
@@ -91,6 +92,7 @@ fn run(command: &Command) -> anyhow::Result<Outcome> {
         Command::Align(args) => align::run(args),
         Command::Lm(args) => lm::run(args),
         Command::Evaluate(args) => evaluate::run(args),
+        Command::Compare(args) => compare::run(args),
         Command::Info(args) => info::run(args),
         Command::Doctor(args) => doctor::run(args),
         Command::Bench(args) => bench::run(args),

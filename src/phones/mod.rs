@@ -5,7 +5,7 @@
 mod folding;
 mod names;
 
-pub use folding::Folding;
+pub use folding::{Folding, timit61};
 pub use names::Names;
 
 use crate::error::{Error, Result};

@@ -5,7 +5,7 @@
 //! An utterance ends with a pause, or when it gets too long.
 #![forbid(unsafe_code)]
 
-use super::{Recognizer, Window};
+use super::{Recognizer, Transcript, Window};
 use crate::audio::{Resampling, Waveform};
 use crate::corpus::Batch;
 use crate::decode::{Clock, HeardWord, Hypothesis, LogProbs, Segment};
@@ -131,8 +131,8 @@ impl Recognizer {
         })
     }
 
-    /// What [`Recognizer::stream`] makes of a whole recording: its utterances as one.
-    pub fn transcribe_as_stream(&self, wave: &Waveform, options: StreamOptions) -> Result<Hypothesis> {
+    /// What [`Recognizer::stream`] makes of a whole recording: its utterances as one, in a transcript with one hypothesis.
+    pub fn transcribe_as_stream(&self, wave: &Waveform, options: StreamOptions) -> Result<Transcript> {
         let mut stream = self.stream(wave.sample_rate(), options)?;
         let mut events = Vec::new();
         for piece in wave.samples().chunks((wave.sample_rate() as usize / 10).max(1)) {
@@ -146,7 +146,7 @@ impl Recognizer {
                 append(&mut all, utterance.hypothesis, offset);
             }
         }
-        Ok(all)
+        Ok(Transcript { hypotheses: vec![all], clock: self.clock(wave) })
     }
 }
 
@@ -338,8 +338,8 @@ mod tests {
         let whole = recognizer.transcribe(&wave)?;
         let options = StreamOptions { lookahead: 10.0, context: 10.0, pause: 10.0, ..StreamOptions::default() };
         let streamed = recognizer.transcribe_as_stream(&wave, options)?;
-        assert_eq!(streamed.phones, whole.best().phones);
-        assert_eq!(streamed.segments.len(), whole.best().segments.len());
+        assert_eq!(streamed.best().phones, whole.best().phones);
+        assert_eq!(streamed.best().segments.len(), whole.best().segments.len());
         Ok(())
     }
 

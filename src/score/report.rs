@@ -1,8 +1,8 @@
-//! Error counts of a set of utterances: in all, by speaker, by pair of phones.
+//! Error counts of a set of utterances: in all, by utterance, by speaker, by pair of phones.
 #![forbid(unsafe_code)]
 
-use super::edit::{Edit, align};
-use crate::rng::Rng;
+use super::edit::{Convention, Edit, align};
+use super::interval::interval;
 use std::collections::BTreeMap;
 
 /// Error counts.
@@ -42,23 +42,35 @@ impl std::ops::AddAssign for Score {
 /// Counts over many utterances.
 #[derive(Clone, Debug, Default)]
 pub struct Report {
+    /// How edits are counted.
+    pub convention: Convention,
     /// All of them.
     pub total: Score,
-    /// How many.
-    pub utterances: usize,
+    /// By utterance, in the order in which they came.
+    pub utterances: Vec<Score>,
     /// By speaker.
     pub speakers: BTreeMap<String, Score>,
+    /// Phones that were heard as they are.
+    pub correct: BTreeMap<String, usize>,
     /// Reference phone and what was heard; `None` stands for nothing.
     pub confusions: BTreeMap<(Option<String>, Option<String>), usize>,
 }
 
 impl Report {
+    /// No counts yet.
+    pub fn new(convention: Convention) -> Self {
+        Self { convention, ..Self::default() }
+    }
+
     /// Counts one utterance.
     pub fn add(&mut self, speaker: &str, reference: &[&str], hypothesis: &[&str]) -> Score {
         let mut score = Score { reference: reference.len(), ..Score::default() };
-        for edit in align(reference, hypothesis) {
+        for edit in align(reference, hypothesis, self.convention) {
             let pair = match edit {
-                Edit::Match(_) => continue,
+                Edit::Match(phone) => {
+                    *self.correct.entry(phone.to_owned()).or_default() += 1;
+                    continue;
+                }
                 Edit::Substitution(r, h) => {
                     score.substitutions += 1;
                     (Some(r.to_owned()), Some(h.to_owned()))
@@ -75,7 +87,7 @@ impl Report {
             *self.confusions.entry(pair).or_default() += 1;
         }
         self.total += score;
-        self.utterances += 1;
+        self.utterances.push(score);
         *self.speakers.entry(speaker.to_owned()).or_default() += score;
         score
     }
@@ -88,23 +100,14 @@ impl Report {
         pairs
     }
 
-    /// A 95 % interval of the PER, by drawing speakers anew a thousand times (Bisani & Ney 2004). With fewer than
-    /// five speakers it would mean little, and there is none.
+    /// A 95 % interval of the PER of other speakers: speakers are drawn anew (see [`interval`]).
     pub fn interval(&self, seed: u64) -> Option<(f64, f64)> {
-        let speakers: Vec<&Score> = self.speakers.values().collect();
-        if speakers.len() < 5 {
-            return None;
-        }
-        let mut rng = Rng::stream(seed, "bootstrap", 0);
-        let mut draws: Vec<f64> = (0..1000)
-            .map(|_| {
-                let mut sum = Score::default();
-                speakers.iter().for_each(|_| sum += *speakers[rng.below(speakers.len())]);
-                sum.per()
-            })
-            .collect();
-        draws.sort_by(f64::total_cmp);
-        Some((draws[25], draws[974]))
+        interval(&self.speakers.values().copied().collect::<Vec<_>>(), seed)
+    }
+
+    /// A 95 % interval of the PER of other utterances of the same speakers: narrower, as a rule, than that of other speakers.
+    pub fn interval_by_utterance(&self, seed: u64) -> Option<(f64, f64)> {
+        interval(&self.utterances, seed)
     }
 }
 
@@ -121,6 +124,7 @@ mod tests {
         assert_eq!(report.total.per(), 75.0);
         assert_eq!(report.most_confused(1), [(Some("ae"), Some("eh"), 2)]);
         assert_eq!((report.speakers["b"].per(), report.interval(1)), (100.0, None));
+        assert_eq!((report.utterances.len(), report.correct["k"], report.correct.get("ae")), (2, 1, None));
         assert_eq!(Score::default().per(), 0.0);
     }
 }

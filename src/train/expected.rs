@@ -8,7 +8,7 @@ use crate::error::Result;
 use crate::lengths::Lengths;
 use crate::nn::op;
 use crate::phones::{Labels, PhoneId};
-use crate::score::{Edit, align};
+use crate::score::{Convention, Edit, align};
 use candle_core::{D, Tensor};
 use candle_nn::ops::softmax;
 use rayon::prelude::*;
@@ -48,7 +48,7 @@ fn n_best(logits: &Tensor, lengths: &Lengths, hypotheses: usize) -> Result<Vec<V
 }
 
 fn distance(said: &Labels, heard: &Labels) -> f32 {
-    let edits = align::<PhoneId>(said.as_slice(), heard.as_slice());
+    let edits = align::<PhoneId>(said.as_slice(), heard.as_slice(), Convention::Levenshtein);
     edits.iter().filter(|edit| !matches!(edit, Edit::Match(_))).count() as f32
 }
 

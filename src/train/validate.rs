@@ -8,8 +8,8 @@ use crate::error::Result;
 use crate::features::Cmvn;
 use crate::model::{Mode, Network};
 use crate::nn::op;
-use crate::phones::{Folding, PhoneSet};
-use crate::score::{Report, Score};
+use crate::phones::PhoneSet;
+use crate::score::{Protocol, Report, Score};
 use candle_core::Tensor;
 use std::ops::ControlFlow;
 
@@ -18,7 +18,7 @@ use std::ops::ControlFlow;
 pub struct Validation {
     /// Mean loss of an utterance, in nats.
     pub loss: f64,
-    /// Errors, both sides folded as `timit39`.
+    /// Errors, by the protocol `arpabet`.
     pub score: Score,
     /// Share of the frames whose best class is the blank.
     pub blank_fraction: f64,
@@ -29,8 +29,8 @@ pub struct Validation {
 /// Measures `network` on all of `set`, greedily.
 pub fn validate(network: &Network, set: &Dataset, cmvn: &Cmvn, phones: &PhoneSet) -> Result<Validation> {
     let batches = epoch(set.frames(), BatchLimits::default(), 0, 0);
-    let folding = Folding::named("timit39")?;
-    let mut report = Report::default();
+    let protocol = Protocol::named("arpabet")?;
+    let mut report = Report::new(protocol.convention);
     let (mut loss, mut blanks, mut frames, mut empty) = (0.0, 0, 0, 0);
     let make = |i: usize| set.batch(&batches[i], cmvn);
     let _ = prefetch(batches.len(), make, |_, batch| {
@@ -49,7 +49,7 @@ pub fn validate(network: &Network, set: &Dataset, cmvn: &Cmvn, phones: &PhoneSet
             let hypothesis = &Greedy.decode(&log_probs)[0];
             empty += usize::from(hypothesis.phones.is_empty());
             let (reference, heard) = (phones.decode(labels.as_slice()), phones.decode(&hypothesis.phones));
-            report.add("", &folding.fold_text(&reference), &folding.fold_text(&heard));
+            report.add("", &protocol.symbols(&reference), &protocol.symbols(&heard));
         }
         Ok(ControlFlow::Continue(()))
     })?;

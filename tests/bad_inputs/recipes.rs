@@ -158,7 +158,7 @@ const WORDS: &[Case] = &[
     (
         "transcribe x --fold timit",
         2,
-        "error: invalid value 'timit' for '--fold <NAME>' [possible values: timit39, none]\n\
+        "error: invalid value 'timit' for '--fold <NAME>' [possible values: timit39, lee-hon-48, lee-hon-39, none]\n\
          hint: a similar value exists: 'timit39'",
     ),
     (
@@ -189,7 +189,7 @@ const WORDS: &[Case] = &[
     (
         "evaluate -d tiny -s dev --fold timit48",
         2,
-        "error: invalid value 'timit48' for '--fold <NAME>' [possible values: timit39, none]\n\
+        "error: invalid value 'timit48' for '--fold <NAME>' [possible values: timit39, lee-hon-48, lee-hon-39, none]\n\
          hint: a similar value exists: 'timit39'",
     ),
     (

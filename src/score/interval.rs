@@ -80,7 +80,7 @@ mod tests {
         assert_eq!(interval(&[score(20); 4], 1), None);
         assert_eq!(interval(&[score(20); 5], 1), Some((20.0, 20.0)));
         let (low, high) = interval(&[10, 20, 30, 40, 50].map(score), 1).expect("five are enough");
-        assert!(low >= 10.0 && low < 20.0 && high > 40.0 && high <= 50.0, "{low} {high}");
+        assert!((10.0..20.0).contains(&low) && (40.0..=50.0).contains(&high), "{low} {high}");
     }
 
     /// A set of speakers whose true rates, and numbers of phones, differ as those of real ones do.

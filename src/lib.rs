@@ -102,6 +102,7 @@ pub mod model;
 pub mod nn;
 pub mod parallel;
 pub mod phones;
+pub mod prepare;
 pub mod recognize;
 pub mod rng;
 pub mod score;

@@ -36,7 +36,7 @@ const LAYERS: &[Layer] = &[
     // From samples to frames.
     Layer { name: "features", modules: &["features"], may_import: &["base", "audio"] },
     // Which utterances, in which order, as which batches.
-    Layer { name: "corpus", modules: &["corpus"], may_import: &["base", "audio", "features"] },
+    Layer { name: "corpus", modules: &["corpus"], may_import: &["base", "audio", "annotation", "features"] },
     // How an operation of ours reaches into candle's tensors. Knows nothing of networks.
     Layer { name: "op", modules: &["nn::op"], may_import: &[] },
     // The GPU: which there are, and launches. Knows nothing of what is computed.
@@ -53,6 +53,8 @@ const LAYERS: &[Layer] = &[
     Layer { name: "score", modules: &["score"], may_import: &["base"] },
     // Parts put together, and their file.
     Layer { name: "model", modules: &["model"], may_import: &["base", "features", "op", "cuda", "nn"] },
+    // Corpora as they are distributed, made ready for training.
+    Layer { name: "prepare", modules: &["prepare"], may_import: &["base", "lexicon", "audio", "corpus"] },
     // The pipeline, for one recording or a batch of a corpus.
     Layer {
         name: "recognize",
@@ -96,6 +98,7 @@ const LAYERS: &[Layer] = &[
             "audio",
             "features",
             "corpus",
+            "prepare",
             "op",
             "cuda",
             "nn",

@@ -37,6 +37,8 @@ mod info;
 mod layering;
 /// The same jobs without the program.
 mod library;
+/// `formant prepare`: corpora as they are distributed.
+mod prepare;
 /// Broken off and gone on with: SIGKILL, Ctrl-C, full disks.
 mod resume;
 /// Every instruction set gives the same answer.

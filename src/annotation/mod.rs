@@ -12,7 +12,7 @@ pub use ctm::ctm;
 pub use eaf::eaf;
 pub use subtitles::{Cue, cues, srt, webvtt};
 pub use textgrid::textgrid;
-pub use timit::timit;
+pub use timit::{Mark, format_timit, parse_timit, timit};
 
 /// A stretch of a recording, and what is said in it.
 #[derive(Clone, Debug, PartialEq)]

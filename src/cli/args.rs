@@ -51,6 +51,12 @@ pub enum Command {
     /// perplexity is printed. 'formant transcribe --lm' decodes with it.
     #[command(after_long_help = examples::LM)]
     Lm(LmArgs),
+    /// Make manifests of a corpus as it is distributed, and tell what is wrong with it
+    ///
+    /// TIMIT, LibriSpeech, Common Voice, LJ Speech, or Kaldi data folders. Writes SPLIT.manifest.tsv for each split into
+    /// --out, and problems.tsv if something is missing, damaged or odd. Nothing in the corpus is changed or copied.
+    #[command(after_long_help = examples::PREPARE)]
+    Prepare(PrepareArgs),
     /// Train a model on labelled recordings
     ///
     /// Writes into --out: the best model, its recipe, a checkpoint, the log (metrics.jsonl, and tensorboard/), and the
@@ -264,6 +270,68 @@ pub struct LmArgs {
     /// Print one JSON object
     #[arg(long)]
     pub json: bool,
+}
+
+/// A corpus that `formant prepare` knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum CorpusKind {
+    /// TIMIT, or a corpus in its layout
+    Timit,
+    /// LibriSpeech
+    Librispeech,
+    /// Mozilla Common Voice, the folder of one language
+    Commonvoice,
+    /// LJ Speech
+    Ljspeech,
+    /// Kaldi data folders whose text is words
+    Kaldi,
+}
+
+/// Which phones the labels of TIMIT are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Phones {
+    /// As the corpus has them
+    #[value(name = "61")]
+    Sixty,
+    /// Folded as they usually are for training
+    #[value(name = "48")]
+    FortyEight,
+    /// Folded as they are for scoring
+    #[value(name = "39")]
+    ThirtyNine,
+}
+
+/// `formant prepare`.
+#[derive(Args, Debug)]
+pub struct PrepareArgs {
+    /// Which corpus it is
+    #[arg(value_name = "CORPUS")]
+    pub corpus: CorpusKind,
+    /// Its folder
+    #[arg(value_name = "DIR")]
+    pub dir: PathBuf,
+    /// Folder for the manifests; made if it is missing
+    #[arg(short, long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// Labels of TIMIT
+    ///
+    /// 61 are what papers train on, folded when scored; q is dropped from 48 and 39 (Lee & Hon 1989).
+    #[arg(long, value_name = "N", default_value = "61")]
+    pub phones: Phones,
+    /// Dictionary in CMUdict's form, for words that the built-in one lacks, or says otherwise
+    #[arg(long, value_name = "FILE")]
+    pub lexicon: Option<PathBuf>,
+    /// Do not decode the recordings: faster, but lengths stay unknown and damage unseen
+    ///
+    /// Those of TIMIT are always decoded.
+    #[arg(long)]
+    pub no_check: bool,
+    /// Print one JSON object
+    #[arg(long)]
+    pub json: bool,
+    /// Threads.
+    #[command(flatten)]
+    pub threads: ThreadArgs,
 }
 
 /// `formant train`.

@@ -120,6 +120,23 @@ JSON keys:
   order, ngrams (a number an order), discounts (for counts of 1, 2, and 3 and more, an order each),
   perplexities (of, sentences, words, unknown, perplexity).";
 
+/// `formant prepare --help`.
+pub const PREPARE: &str = "\
+Examples:
+  formant prepare timit /corpora/TIMIT --out timit
+      train, dev (50 speakers), test (the core test set) and test-complete, without the sa sentences.
+  formant prepare librispeech LibriSpeech --out libri --lexicon more.dict
+      A split a subset; phones are the first pronunciation of each word.
+  formant train --data timit --out run --set data.phones=data
+      What comes next: data.phones=data takes the phones from the labels.
+
+JSON keys:
+  splits (split, utterances, speakers, hours, phones, by_dialect, by_gender), problems, left_out,
+  notes.
+
+Exit status:
+  0 done, 1 or 2 nothing can be used, 3 done, but something is wrong: problems.tsv says what.";
+
 /// `formant compare --help`.
 pub const COMPARE: &str = "\
 Examples:

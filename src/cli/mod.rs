@@ -23,6 +23,7 @@ mod lm;
 pub mod options;
 mod output;
 mod plot;
+mod prepare;
 mod said;
 mod train;
 mod transcribe;
@@ -97,6 +98,7 @@ fn run(command: &Command) -> anyhow::Result<Outcome> {
         Command::Doctor(args) => doctor::run(args),
         Command::Bench(args) => bench::run(args),
         Command::Features(args) => features::run(args),
+        Command::Prepare(args) => prepare::run(args),
         Command::Train(args) => train::run(args),
         Command::Generate(args) => generate::run(args),
     }

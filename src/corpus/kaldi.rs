@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 use super::manifest::{Manifest, Utterance};
+use super::prepared::{Prepared, Problem, Row, Split};
 use crate::error::{Error, Result};
 use crate::table::{seconds_in, text_lines};
 use std::collections::{HashMap, HashSet};
@@ -82,6 +83,33 @@ pub fn read(folder: &Path) -> Result<Manifest> {
         });
     }
     Ok(Manifest { path: folder.to_owned(), columns: Vec::new(), utterances })
+}
+
+/// Reads every data directory in `root`, each a split of its name, for [`crate::prepare`] to look up the words of.
+///
+/// # Errors
+/// If one cannot be read, or there is none.
+pub fn prepare(root: &Path) -> Result<Prepared> {
+    let mut prepared = Prepared::default();
+    let names: Vec<String> =
+        Manifest::splits(root)?.into_iter().filter(|n| root.join(n).join("wav.scp").is_file()).collect();
+    for name in names {
+        let mut rows = Vec::new();
+        for utterance in read(&root.join(&name))?.utterances {
+            if !utterance.audio.is_file() {
+                prepared.problems.push(Problem::left_out(&utterance.audio, "the recording is missing"));
+                continue;
+            }
+            let (start, end) = utterance.span.map(|(a, b)| (a.to_string(), b.to_string())).unwrap_or_default();
+            let Utterance { audio, speaker, seconds, text, .. } = utterance;
+            rows.push(Row { audio, speaker, seconds, text, phones: String::new(), more: vec![start, end] });
+        }
+        prepared.splits.push(Split { name, more: vec!["start", "end"], rows });
+    }
+    if prepared.splits.is_empty() {
+        return Err(Error::invalid(format!("{}: no folder with wav.scp and text in it", root.display())));
+    }
+    Ok(prepared)
 }
 
 /// By utterance: its recording, and start and end in seconds.

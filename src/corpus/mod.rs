@@ -3,16 +3,22 @@
 
 mod augment;
 mod batch;
+pub mod common_voice;
 mod dataset;
-mod kaldi;
+pub mod kaldi;
+pub mod librispeech;
+pub mod ljspeech;
 mod manifest;
 mod open;
 mod prefetch;
+mod prepared;
 mod sampler;
+pub mod timit;
 
 pub use augment::{Augment, Noise};
 pub use batch::Batch;
 pub use dataset::{Dataset, LeftOut};
 pub use manifest::{Manifest, Utterance};
 pub use prefetch::prefetch;
+pub use prepared::{Prepared, Problem, Row, Split};
 pub use sampler::{BatchLimits, epoch};

@@ -119,9 +119,12 @@ impl Header {
         }
         header.rate = rate.ok_or("a SPHERE file whose header has no sample_rate")?;
         header.bytes = bytes.unwrap_or(if header.coding == Coding::Pcm { 2 } else { 1 });
-        let most = if header.coding == Coding::Pcm { 4 } else { 1 };
+        let (most, read) = match header.coding {
+            Coding::Pcm => (4, "1 to 4 can be read"),
+            _ => (1, "in ulaw and alaw they have 1"),
+        };
         if !(1..=most).contains(&header.bytes) {
-            return Err(format!("a SPHERE file with samples of {} bytes: 1 to {most} can be read", header.bytes));
+            return Err(format!("a SPHERE file with samples of {} bytes: {read}", header.bytes));
         }
         header.low_first = low_first(&order, header.bytes)?;
         Ok(header)
@@ -222,5 +225,112 @@ fn low_first(order: &str, bytes: usize) -> Result<bool, String> {
         _ if order == up => Ok(true),
         _ if order == down => Ok(false),
         _ => Err(format!("a SPHERE file whose sample_byte_format is {order:?}, with samples of {bytes} bytes")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::audio::{Channel, ReadOptions, Waveform};
+    use proptest::prelude::*;
+
+    /// A file whose header has these lines.
+    fn sphere(size: usize, lines: &str, sound: &[u8]) -> Vec<u8> {
+        let mut bytes = format!("NIST_1A\n{size:7}\n{lines}\nend_head\n").into_bytes();
+        assert!(bytes.len() <= size);
+        bytes.resize(size, b' ');
+        [&bytes, sound].concat()
+    }
+
+    fn channel(bytes: &[u8], channel: usize) -> Result<Waveform> {
+        Waveform::read(bytes.to_vec(), "x", ReadOptions { channel: Channel::Only(channel), sample_rate: None })
+    }
+
+    /// The samples of a file of one channel, as whole numbers of so many bits.
+    fn numbers(lines: &str, sound: &[u8], bits: u32) -> Vec<f64> {
+        let wave = channel(&sphere(1024, &format!("sample_rate -i 8000\n{lines}"), sound), 0).expect(lines);
+        assert!(wave.warnings().is_empty(), "{lines}: {:?}", wave.warnings());
+        wave.samples().iter().map(|s| f64::from(*s) * f64::from(1_u32 << (bits - 1))).collect()
+    }
+
+    #[test]
+    fn every_width_and_order_is_read() {
+        let format = |bytes: usize, order: &str| format!("sample_n_bytes -i {bytes}\nsample_byte_format -s4 {order}");
+        let bytes = [1, 2, 3, 0xff, 0x80, 0x7f, 0, 0xfe, 0xff, 0xff, 0xff, 0x80];
+        assert_eq!(numbers(&format(1, "1"), &bytes[..5], 8), [1.0, 2.0, 3.0, -1.0, -128.0]);
+        for order in ["01", "1"] {
+            assert_eq!(numbers(&format(2, order), &bytes[..4], 16), [513.0, -253.0]);
+        }
+        assert_eq!(numbers(&format(2, "10"), &bytes[..4], 16), [258.0, 1023.0]);
+        for (up, down) in [("012", "210"), ("01", "10")] {
+            assert_eq!(numbers(&format(3, up), &bytes[..6], 24), [197_121.0, 8_356_095.0]);
+            assert_eq!(numbers(&format(3, down), &bytes[..6], 24), [66_051.0, -32_641.0]);
+        }
+        for (up, down) in [("0123", "3210"), ("01", "10")] {
+            assert_eq!(numbers(&format(4, up), &bytes[8..], 32), [-2_130_706_432.0], "to 24 bits");
+            assert_eq!(numbers(&format(4, down), &bytes[8..], 32), [-128.0]);
+        }
+    }
+
+    #[test]
+    fn every_coding_is_read() {
+        for (name, expected) in [("ulaw", [0.0, -32124.0]), ("mu-law", [0.0, -32124.0]), ("ALAW", [848.0, -5504.0])] {
+            assert_eq!(numbers(&format!("sample_coding -s4 {name}"), &[0xff, 0x00], 16), expected, "{name}");
+        }
+        assert_eq!(numbers("sample_coding -s3 pcm", &[1, 1], 16), [257.0]);
+    }
+
+    #[test]
+    fn headers_have_many_forms() -> Result<()> {
+        let lines = "; a comment, and sample_rate -i 5\nsample_rate -r 16000.0\nsample_count -i 2\r\n\nuser_field -s9 end head!\n  \
+                     channel_count  -i  3\nsample_n_bytes -i 1\nsample_count_of_words -i 7\n";
+        for size in [512, 1024, 1025, 4096] {
+            let bytes = sphere(size, lines, &[1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
+            for n in 0..3 {
+                let wave = channel(&bytes, n)?;
+                assert_eq!((wave.sample_rate(), wave.warnings().len()), (16000, 0));
+                assert_eq!(wave.samples(), [(n + 1) as f32 / 128.0, (n + 4) as f32 / 128.0]);
+            }
+            assert!(channel(&bytes, 3).is_err());
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn lying_counts_give_what_is_there() -> Result<()> {
+        let lines = |count: i64| format!("sample_rate -i 8000\nchannel_count -i 2\nsample_count -i {count}");
+        let warnings = |count: i64, bytes: usize| -> Result<(usize, String)> {
+            let wave = channel(&sphere(1024, &lines(count), &vec![1; bytes]), 0)?;
+            Ok((wave.samples().len(), wave.warnings().concat()))
+        };
+        assert_eq!(warnings(10, 40)?, (10, String::new()));
+        assert_eq!(warnings(10, 50)?, (10, String::new()));
+        let truncated = "truncated: the header promises 40 bytes of sound, 19 are there";
+        assert_eq!(warnings(10, 19)?, (4, truncated.to_owned()));
+        let (there, said) = warnings(i64::MAX, 16)?;
+        assert!(there == 4 && said.starts_with("truncated: the header promises "), "{said}");
+        for unknown in [0, -1] {
+            assert_eq!(warnings(unknown, 18)?, (4, String::new()));
+        }
+        Ok(())
+    }
+
+    proptest! {
+        #[test]
+        fn damaged_files_never_panic(flips in prop::collection::vec((0usize..220, any::<u8>()), 1..8), cut in 0usize..300) {
+            let lines = "sample_rate -i 8000\nchannel_count -i 2\nsample_count -i 9\nsample_n_bytes -i 2\n\
+                         sample_byte_format -s2 10\nsample_coding -s3 pcm";
+            let mut bytes = sphere(220, lines, &[7; 80]);
+            for (at, value) in flips {
+                bytes[at] = value;
+            }
+            bytes.truncate(cut.max(1));
+            let _ = channel(&bytes, 0);
+        }
+
+        #[test]
+        fn any_header_is_an_answer(lines in "(sample_(count|rate|n_bytes|byte_format|coding)|channel_count|end_head)( -i)?( [0-9]{1,20}| pcm,embedded-shorten-v2| [!-~]*)?(\n|\r\n| )") {
+            let _ = channel(&sphere(1024, &format!("sample_rate -i 8000\n{lines}"), &[7; 80]), 0);
+        }
     }
 }

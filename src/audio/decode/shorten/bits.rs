@@ -97,7 +97,7 @@ mod tests {
         // 1 00, 0001 1, 01 101 as signed with three bits, 1 01 01 1.
         let mut bits = Bits::new(&[0b1000_0011, 0b0110_1101, 0b0110_0000]);
         assert_eq!(bits.rice(2), Ok(0));
-        assert_eq!(bits.rice(1), Ok(9));
+        assert_eq!(bits.rice(1), Ok(7));
         assert_eq!(bits.signed(3), Ok(!6));
         assert_eq!(bits.number(), Ok(3));
         assert_eq!(bits.rice(0), Err(Broken::Ends));

@@ -193,14 +193,14 @@ impl<'a> Stream<'a> {
             return self.kind.silence() as i32;
         };
         let sum = |rounding: i64| means.iter().fold(rounding, |sum, mean| sum.wrapping_add(*mean));
-        (if self.version < 2 { sum(0) / count } else { sum(count / 2) / count >> self.shift }) as i32
+        (if self.version < 2 { sum(0) / count } else { (sum(count / 2) / count) >> self.shift }) as i32
     }
 
     fn remember_mean(&mut self, at: usize) {
         let Channel { samples, means, shift } = &mut self.channels[at];
         if means.pop_front().is_some() {
             let (sum, count) = (samples[self.back..].iter().map(|s| i64::from(*s)).sum::<i64>(), self.block as i64);
-            means.push_back(if self.version < 2 { sum / count } else { (sum + count / 2) / count << *shift });
+            means.push_back(if self.version < 2 { sum / count } else { ((sum + count / 2) / count) << *shift });
         }
     }
 

@@ -12,7 +12,8 @@ pub enum Kind {
     Signed(u32),
     /// So many bits; silence is the middle.
     Unsigned(u32),
-    /// Bytes of mu-law, put in order of size; version 1 of the order, and the one that tells the two zeros apart.
+    /// Bytes of mu-law, put in order of size; true for the order of version 2, in which the negative zero has a place of
+    /// its own.
     MuLaw(bool),
     /// Bytes of A-law, put in order of size.
     ALaw,

@@ -1,10 +1,10 @@
-//! The front end, the loss and the recurrent layer against numbers that other programs made.
+//! Decoding, the front end, the loss and the recurrent layer against numbers that other programs made.
 //!
 //! `tests/golden/` holds those numbers beside the versions of what made them; `scripts/golden/` makes them anew.
 #![forbid(unsafe_code)]
 
 use candle_core::{DType, Device, Tensor, Var};
-use formant::audio::Waveform;
+use formant::audio::{Channel, ReadOptions, Waveform};
 use formant::features::{FeatureExtractor, FrontEnd};
 use formant::lengths::Lengths;
 use formant::nn::linear::linear;
@@ -108,6 +108,47 @@ fn log_mel_energies_are_kaldis() -> Outcome {
         }
     }
     Ok(())
+}
+
+#[derive(Deserialize)]
+struct SphereFile {
+    file: String,
+    witness: String,
+    samples: String,
+}
+
+#[derive(Deserialize)]
+struct Sphere {
+    files: Vec<SphereFile>,
+}
+
+/// Every channel of a file, as [`Waveform`] reads it, is bit by bit what the witness made of it.
+fn assert_sphere(entry: &SphereFile) -> Outcome {
+    let mut theirs = hound::WavReader::open(golden("sphere").join(&entry.samples))?;
+    let spec = theirs.spec();
+    let samples = theirs.samples::<i32>().collect::<Result<Vec<_>, _>>()?;
+    let scale = (1_u64 << (spec.bits_per_sample - 1)) as f32;
+    for channel in 0..usize::from(spec.channels) {
+        let options = ReadOptions { channel: Channel::Only(channel), sample_rate: None };
+        let ours = Waveform::open_as(golden("sphere").join(&entry.file), options)?;
+        let what = format!("{}, channel {channel}, against {}", entry.file, entry.witness);
+        assert_eq!((ours.sample_rate(), ours.warnings()), (spec.sample_rate, &[][..]), "{what}");
+        let theirs: Vec<f32> =
+            samples.iter().skip(channel).step_by(spec.channels.into()).map(|s| *s as f32 / scale).collect();
+        assert_eq!(ours.samples().len(), theirs.len(), "{what}");
+        let other = ours.samples().iter().zip(&theirs).position(|(a, b)| a.to_bits() != b.to_bits());
+        assert_eq!(other, None, "{what}: {:?}", other.map(|at| (ours.samples()[at], theirs[at])));
+    }
+    let beyond = ReadOptions { channel: Channel::Only(spec.channels.into()), sample_rate: None };
+    assert!(Waveform::open_as(golden("sphere").join(&entry.file), beyond).is_err(), "{}", entry.file);
+    Ok(())
+}
+
+#[test]
+fn sphere_and_shorten_are_soxs_and_ffmpegs() -> Outcome {
+    let sphere: Sphere = read_json("sphere/golden.json")?;
+    assert!(sphere.files.len() >= 25);
+    sphere.files.iter().try_for_each(assert_sphere)
 }
 
 #[derive(Deserialize)]

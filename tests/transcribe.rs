@@ -132,6 +132,26 @@ fn the_container_does_not_matter() {
     }
 }
 
+#[test]
+fn sphere_is_heard_like_any_other_format() {
+    let (place, name) = (Place::new(), "so0120.wav");
+    let samples = hound::WavReader::open(sample(name)).unwrap().into_samples::<i16>();
+    let sound: Vec<u8> = samples.flat_map(|s| s.unwrap().to_be_bytes()).collect();
+    let fields = "sample_rate -i 16000\nchannel_count -i 1\nsample_n_bytes -i 2\nsample_byte_format -s2 10";
+    let mut bytes = format!("NIST_1A\n   1024\n{fields}\nsample_count -i {}\nend_head\n", sound.len() / 2).into_bytes();
+    bytes.resize(1024, b' ');
+    bytes.extend(sound);
+    place.write("folder/sa1.WAV", &bytes);
+    let expected = phones(&place, &sample(name));
+    assert_eq!(phones(&place, "folder/sa1.WAV"), expected);
+    assert!(place.run(&["transcribe", "folder"]).fine().out.contains(&expected));
+    let piped = place.finish(place.command(&["transcribe", "-"]), &bytes).fine();
+    assert_eq!(piped.out.trim_end(), expected);
+    let found = &place.run(&["info", "--json", "folder/sa1.WAV"]).fine().json()[0];
+    assert_eq!((&found["kind"], &found["format"]), (&"audio".into(), &"SPHERE".into()));
+    assert_eq!((&found["sample_rate"], &found["frames"]), (&16000.into(), &51200.into()));
+}
+
 fn spec() -> hound::WavSpec {
     hound::WavSpec { channels: 1, sample_rate: 16000, bits_per_sample: 16, sample_format: hound::SampleFormat::Int }
 }

@@ -59,8 +59,8 @@ impl Waveform {
         Ok(Self { samples, sample_rate, warnings: Vec::new() })
     }
 
-    /// Decodes a file, recognised by its content: WAV, FLAC, Ogg Vorbis, MP3, AIFF, CAF, MP4/AAC and more. Channels
-    /// are mixed, the sample rate is the file's.
+    /// Decodes a file, recognised by its content: WAV, FLAC, Ogg Vorbis, MP3, AIFF, CAF, MP4/AAC, NIST SPHERE and more.
+    /// Channels are mixed, the sample rate is the file's.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         Self::open_as(path, ReadOptions::default())
     }
@@ -185,12 +185,15 @@ mod tests {
 
     #[test]
     fn containers_are_told_apart() {
-        let cases: [(&[u8], Option<&str>); 7] = [
+        let cases: [(&[u8], Option<&str>); 10] = [
             (b"RIFF....WAVE", Some("WAV")),
             (b"\xff\xfb\x90", Some("MP3")),
             (b"\xff\xf1\x50", Some("AAC")),
             (b"....ftypM4A ", Some("MP4")),
             (b"FORM....AIFC", Some("AIFF")),
+            (b"NIST_1A\n   1", Some("SPHERE")),
+            (b"NIST_1B\n   1", None),
+            (b"ajkg\x02", Some("shorten")),
             (b"\xff\xfep\0a\0", None),
             (b"", None),
         ];

@@ -141,9 +141,9 @@ impl Format {
 pub struct TranscribeArgs {
     /// Recordings, folders to walk, or - for standard input
     ///
-    /// WAV, FLAC, Ogg Vorbis, MP3, AIFF, CAF, MP4/AAC and more, at any sample rate, recognised by content and never by
-    /// name. In a folder, recordings are taken in sorted order, hidden files and linked folders left out; other files
-    /// there are counted on standard error. A file named here that is no recording is an error.
+    /// WAV, FLAC, Ogg Vorbis, MP3, AIFF, CAF, MP4/AAC, NIST SPHERE and more, at any sample rate, recognised by content
+    /// and never by name. In a folder, recordings are taken in sorted order, hidden files and linked folders left out;
+    /// other files there are counted on standard error. A file named here that is no recording is an error.
     #[arg(required = true, value_name = "FILE")]
     pub files: Vec<PathBuf>,
     /// Model and device.
@@ -456,8 +456,8 @@ pub struct CompareArgs {
 pub struct FeaturesArgs {
     /// Recording, or - for standard input
     ///
-    /// WAV, FLAC, Ogg Vorbis, MP3, AIFF, CAF, MP4/AAC and more, at any sample rate, recognised by content and never by
-    /// name.
+    /// WAV, FLAC, Ogg Vorbis, MP3, AIFF, CAF, MP4/AAC, NIST SPHERE and more, at any sample rate, recognised by content
+    /// and never by name.
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
     /// NumPy file to write, or - for standard output

@@ -79,7 +79,7 @@ const WAVS: &[Case] = &[
     (
         "transcribe one-byte.wav",
         1,
-        "error: one-byte.wav: not an audio format that formant reads (WAV, FLAC, Ogg Vorbis, MP3, AIFF, CAF, MP4/AAC)",
+        "error: one-byte.wav: not an audio format that formant reads (WAV, FLAC, Ogg Vorbis, MP3, AIFF, CAF, MP4/AAC, NIST SPHERE)",
     ),
     ("transcribe no-sound.wav", 1, "error: no-sound.wav: no sound in it: it has a header but no samples"),
     (
@@ -147,7 +147,7 @@ const WAVS: &[Case] = &[
     (
         "transcribe a\nb.wav",
         1,
-        "error: a\\nb.wav: not an audio format that formant reads (WAV, FLAC, Ogg Vorbis, MP3, AIFF, CAF, MP4/AAC)",
+        "error: a\\nb.wav: not an audio format that formant reads (WAV, FLAC, Ogg Vorbis, MP3, AIFF, CAF, MP4/AAC, NIST SPHERE)",
     ),
     ("transcribe nowhere.wav", 1, "error: nowhere.wav: No such file or directory (os error 2)"),
     ("transcribe -", 1, "error: <stdin>: an empty file"),
@@ -187,7 +187,6 @@ fn others(place: &Place) {
     place.write("channels.aiff", b"FORM\xff\xff\xff\xffAIFFCOMM\0\0\0\x12\0\0\0\0\0\0\0\x10\x40\x0c\xfa\0\0\0\0\0\0\0");
     place.write("packets.caf", caf(u32::MAX, 1));
     place.write("channels.caf", caf(1, u32::MAX));
-    place.write("sphere.wav", [&b"NIST_1A\n   1024\nsample_count -i 1000\nend_head\n"[..], &[0; 2000]].concat());
     place.write("page.mp3", "<html><body>404</body></html>");
     place.write("utf-16.txt", b"\xff\xfep\0a\0t\0h\0\n\0".repeat(50));
     place.write("zeros", vec![0; 100_000]);
@@ -257,24 +256,19 @@ const OTHERS: &[Case] = &[
         "error: channels.caf: cannot be read as CAF: unsupported feature: caf: unsupported channel count",
     ),
     (
-        "transcribe sphere.wav",
-        1,
-        "error: sphere.wav: not an audio format that formant reads (WAV, FLAC, Ogg Vorbis, MP3, AIFF, CAF, MP4/AAC)",
-    ),
-    (
         "transcribe page.mp3",
         1,
-        "error: page.mp3: not an audio format that formant reads (WAV, FLAC, Ogg Vorbis, MP3, AIFF, CAF, MP4/AAC)",
+        "error: page.mp3: not an audio format that formant reads (WAV, FLAC, Ogg Vorbis, MP3, AIFF, CAF, MP4/AAC, NIST SPHERE)",
     ),
     (
         "transcribe utf-16.txt",
         1,
-        "error: utf-16.txt: not an audio format that formant reads (WAV, FLAC, Ogg Vorbis, MP3, AIFF, CAF, MP4/AAC)",
+        "error: utf-16.txt: not an audio format that formant reads (WAV, FLAC, Ogg Vorbis, MP3, AIFF, CAF, MP4/AAC, NIST SPHERE)",
     ),
     (
         "transcribe zeros",
         1,
-        "error: zeros: not an audio format that formant reads (WAV, FLAC, Ogg Vorbis, MP3, AIFF, CAF, MP4/AAC)",
+        "error: zeros: not an audio format that formant reads (WAV, FLAC, Ogg Vorbis, MP3, AIFF, CAF, MP4/AAC, NIST SPHERE)",
     ),
     ("transcribe /dev/zero", 1, "error: /dev/zero: a device, not a recording"),
     ("transcribe loop", 1, "error: loop: Too many levels of symbolic links (os error 40)"),
@@ -298,4 +292,179 @@ fn other_containers() {
     let place = Place::new();
     others(&place);
     check(&place, OTHERS);
+}
+
+/// A SPHERE file with these lines in its header.
+fn sphere(lines: &str, sound: &[u8]) -> Vec<u8> {
+    let mut bytes = format!("NIST_1A\n   1024\n{lines}\nend_head\n").into_bytes();
+    bytes.resize(1024, b' ');
+    [&bytes, sound].concat()
+}
+
+const MONO: &str = "sample_rate -i 16000\nchannel_count -i 1\nsample_n_bytes -i 2\nsample_byte_format -s2 01";
+
+fn spheres(place: &Place) {
+    let sound: Vec<u8> = (0..1600_i16).flat_map(|i| (i * 7 % 500).to_le_bytes()).collect();
+    let whole = sphere(&format!("{MONO}\nsample_count -i 1600"), &sound);
+    let with = |more: &str| sphere(&format!("{MONO}\n{more}"), &sound);
+    place.write("good.wav", &whole);
+    place.write("cut.wav", &whole[..2000]);
+    place.write("cut-header.wav", &whole[..100]);
+    place.write("magic.wav", &whole[..8]);
+    place.write("no-size.wav", [b"NIST_1A\n   size\n", &whole[16..]].concat());
+    place.write("size-0.wav", [b"NIST_1A\n      0\n", &whole[16..]].concat());
+    place.write("size-max.wav", [b"NIST_1A\n9999999\n", &whole[16..]].concat());
+    place.write("no-end.wav", [&whole[..40], &[b' '; 2000]].concat());
+    place.write("no-rate.wav", sphere("sample_count -i 1000", &sound));
+    place.write("rate-0.wav", with("sample_rate -i 0"));
+    place.write("rate.wav", with("sample_rate -s4 fast"));
+    place.write("channels-0.wav", with("channel_count -i 0"));
+    place.write("channels-max.wav", with("channel_count -i 4294967296"));
+    place.write("width-0.wav", with("sample_n_bytes -i 0"));
+    place.write("width-8.wav", with("sample_n_bytes -i 8"));
+    place.write("order.wav", with("sample_byte_format -s2 02"));
+    place.write("wavpack.wav", with("sample_coding -s25 pcm,embedded-wavpack-v1.0"));
+    place.write("shortpack.wav", with("sample_coding -s26 pcm,embedded-shortpack-v0.00"));
+    place.write("wide-law.wav", with("sample_coding -s4 ulaw"));
+    place.write("claims.wav", with("sample_count -i 9223372036854775807"));
+    place.write("streamed.wav", with("sample_count -i 0"));
+    place.write("no-sound.wav", &whole[..1024]);
+    shortens(place);
+}
+
+fn shortens(place: &Place) {
+    let golden = |name: &str| {
+        std::fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/sphere/").to_owned() + name).unwrap()
+    };
+    let (packed, bare) = (golden("shorten-v2-stereo.sph"), golden("shorten-v2.shn"));
+    let changed = |from: &str, to: &str| {
+        let text = String::from_utf8_lossy(&packed[..1024]).replace(from, to);
+        [&text.as_bytes()[..1024], &packed[1024..]].concat()
+    };
+    place.write("packed.sph", &packed);
+    place.write("packed-cut.sph", &packed[..2500]);
+    place.write("packed-begun.sph", &packed[..1027]);
+    place.write("packed-mono.sph", changed("channel_count -i 2", "channel_count -i 1"));
+    place.write("packed-claims.sph", changed("sample_count -i 1002", "sample_count -i 9999"));
+    place.write("packed-silently.sph", changed(",embedded-shorten-v2.00", &" ".repeat(23)));
+    place.write("packed-not.sph", [&packed[..1024], &[1; 4000]].concat());
+    let mut version = packed.clone();
+    version[1028] = 9;
+    place.write("packed-v9.sph", version);
+    place.write("bare.shn", &bare);
+    place.write("bare-cut.shn", &bare[..bare.len() / 2]);
+    place.write("bare-no-rate.shn", &packed[1024..]);
+    // Version 2, 16 bits, one channel, blocks of 65535 samples; then blocks of silence, five bits each.
+    let stream = [&b"ajkg\x02\xcb\x11\xdf\xff\xf3\x32\x42\x10\x84"[..], &b"\x21\x08\x42\x10\x84".repeat(2000)].concat();
+    place.write("silence.sph", sphere("sample_rate -i 16000\nsample_coding -s26 pcm,embedded-shorten-v2.00", &stream));
+}
+
+const SPHERES: &[Case] = &[
+    ("transcribe good.wav", 0, ""),
+    ("transcribe streamed.wav", 0, ""),
+    ("transcribe cut.wav", 3, "warning: cut.wav: truncated: the header promises 3200 bytes of sound, 976 are there"),
+    (
+        "info claims.wav",
+        3,
+        "warning: claims.wav: truncated: the header promises 18446744073709551614 bytes of sound, 3200 are there",
+    ),
+    (
+        "transcribe cut-header.wav",
+        1,
+        "error: cut-header.wav: a SPHERE file whose header is 1024 bytes long, but only 100 bytes are there",
+    ),
+    ("transcribe magic.wav", 1, "error: magic.wav: a SPHERE file whose second line is not the size of its header"),
+    ("transcribe no-size.wav", 1, "error: no-size.wav: a SPHERE file whose second line is not the size of its header"),
+    ("transcribe size-0.wav", 1, "error: size-0.wav: a SPHERE file whose second line is not the size of its header"),
+    (
+        "transcribe size-max.wav",
+        1,
+        "error: size-max.wav: a SPHERE file whose second line is not the size of its header",
+    ),
+    ("transcribe no-end.wav", 1, "error: no-end.wav: a SPHERE file whose header has no end_head"),
+    ("transcribe no-rate.wav", 1, "error: no-rate.wav: a SPHERE file whose header has no sample_rate"),
+    ("transcribe rate-0.wav", 1, "error: rate-0.wav: a sample rate of 0 Hz cannot be right"),
+    ("transcribe rate.wav", 1, "error: rate.wav: a SPHERE file whose sample_rate is \"fast\""),
+    ("transcribe channels-0.wav", 1, "error: channels-0.wav: 0 channels: between 1 and 64 can be read"),
+    ("transcribe channels-max.wav", 1, "error: channels-max.wav: 4294967296 channels: between 1 and 64 can be read"),
+    ("transcribe width-0.wav", 1, "error: width-0.wav: a SPHERE file with samples of 0 bytes: 1 to 4 can be read"),
+    ("transcribe width-8.wav", 1, "error: width-8.wav: a SPHERE file with samples of 8 bytes: 1 to 4 can be read"),
+    (
+        "transcribe wide-law.wav",
+        1,
+        "error: wide-law.wav: a SPHERE file with samples of 2 bytes: in ulaw and alaw they have 1",
+    ),
+    (
+        "transcribe order.wav",
+        1,
+        "error: order.wav: a SPHERE file whose sample_byte_format is \"02\", with samples of 2 bytes",
+    ),
+    (
+        "transcribe wavpack.wav",
+        1,
+        "error: wavpack.wav: a SPHERE file coded as \"pcm,embedded-wavpack-v1.0\": pcm, ulaw and alaw can be read, also \
+         with embedded-shorten; NIST's w_decode makes others into those",
+    ),
+    (
+        "transcribe shortpack.wav",
+        1,
+        "error: shortpack.wav: a SPHERE file coded as \"pcm,embedded-shortpack-v0.00\": pcm, ulaw and alaw can be read, \
+         also with embedded-shorten; NIST's w_decode makes others into those",
+    ),
+    (
+        "transcribe no-sound.wav",
+        1,
+        "error: no-sound.wav: truncated: the header promises 3200 bytes of sound, 0 are there",
+    ),
+    (
+        "transcribe packed-cut.sph",
+        3,
+        "warning: packed-cut.sph: incomplete: the header promises 1002 samples, 618 are there",
+    ),
+    (
+        "transcribe packed-begun.sph",
+        1,
+        "error: packed-begun.sph: its shorten stream cannot be read: it does not begin with ajkg",
+    ),
+    (
+        "transcribe packed-not.sph",
+        1,
+        "error: packed-not.sph: its shorten stream cannot be read: it does not begin with ajkg",
+    ),
+    (
+        "transcribe packed-mono.sph",
+        1,
+        "error: packed-mono.sph: its channel_count is 1, but its shorten stream has 2 channels",
+    ),
+    (
+        "transcribe packed-claims.sph",
+        3,
+        "warning: packed-claims.sph: incomplete: the header promises 9999 samples, 1002 are there",
+    ),
+    (
+        "transcribe packed-v9.sph",
+        1,
+        "error: packed-v9.sph: its shorten stream cannot be read: its version is none of 0 to 3",
+    ),
+    ("transcribe bare-cut.shn", 3, "warning: bare-cut.shn: truncated: the file ends in the middle of the sound"),
+    (
+        "transcribe bare-no-rate.shn",
+        1,
+        "error: bare-no-rate.shn: a shorten stream without a WAV header in it: its sample rate is unknown",
+    ),
+    (
+        "info silence.sph",
+        3,
+        "warning: silence.sph: damaged after 1638375 samples: more silence than is believed of 10014 bytes",
+    ),
+    ("transcribe packed.sph", 0, ""),
+    ("transcribe packed-silently.sph", 0, ""),
+    ("transcribe bare.shn", 0, ""),
+];
+
+#[test]
+fn sphere_files() {
+    let place = Place::new();
+    spheres(&place);
+    check(&place, SPHERES);
 }

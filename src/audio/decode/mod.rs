@@ -1,4 +1,5 @@
-//! Decoding: WAV by hound, everything else (and the WAV kinds that hound leaves out) by symphonia.
+//! Decoding: WAV by hound, NIST SPHERE and shorten here, everything else (and the WAV kinds that hound leaves out) by
+//! symphonia.
 //!
 //! The format is recognised by content, never by the file's name. Memory grows only with the samples that were
 //! really decoded, whatever a header promises; where a header promises more than there is, the sound that is there
@@ -6,7 +7,10 @@
 #![forbid(unsafe_code)]
 
 mod coded;
+mod g711;
 mod mono;
+mod shorten;
+mod sphere;
 mod wav;
 
 use super::{ReadOptions, Waveform};
@@ -18,7 +22,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 /// The reason given for what is no recording.
-pub const FORMATS: &str = "not an audio format that formant reads (WAV, FLAC, Ogg Vorbis, MP3, AIFF, CAF, MP4/AAC)";
+pub const FORMATS: &str =
+    "not an audio format that formant reads (WAV, FLAC, Ogg Vorbis, MP3, AIFF, CAF, MP4/AAC, NIST SPHERE)";
 /// A stream without a length (a pipe, a device) is not followed beyond this.
 const MOST_BYTES: u64 = 4 << 30;
 
@@ -49,6 +54,8 @@ pub fn container(head: &[u8]) -> Option<&'static str> {
         () if at(0, b"caff") => Some("CAF"),
         () if at(4, b"ftyp") => Some("MP4"),
         () if at(0, b"\x1aE\xdf\xa3") => Some("Matroska"),
+        () if at(0, sphere::MAGIC) => Some("SPHERE"),
+        () if at(0, shorten::MAGIC) => Some("shorten"),
         () if at(0, b"ID3") => Some("MP3"),
         // The sync word of a frame; the next bits are the layer. Of 0xff 0xfe, the mark at the start of UTF-16 text, they
         // would make layer I.
@@ -72,6 +79,8 @@ pub fn decode(mut source: Box<dyn Source>, name: &Path, options: ReadOptions) ->
     let done = contain(|| match container(&head) {
         Some("WAV") => wav::read(source, false, name, &mut mono),
         Some("WAV (RF64)") => wav::read(source, true, name, &mut mono),
+        Some("SPHERE") => sphere::read(source, name, &mut mono),
+        Some("shorten") => shorten::read_file(source, name, &mut mono),
         container => coded::read(source, container, name, &mut mono),
     });
     done.unwrap_or_else(|| Err(Error::audio(name, "damaged: the decoder gave up on it")))?;

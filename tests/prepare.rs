@@ -199,3 +199,37 @@ fn words_of_other_corpora_become_phones() {
     let labels: Vec<&str> = text.lines().skip(1).map(|line| line.split('\t').nth(4).unwrap()).collect();
     assert_eq!(labels, ["f ay v", "z ey t"]);
 }
+
+#[test]
+fn a_corpus_in_timits_layout_and_back() {
+    let (place, folder) = (Place::new(), data(""));
+    let ran = place.run(&["export", "timit", "-d", &folder, "-s", "samples", "--out", "out", "--phones"]).ends(0);
+    assert!(ran.err.ends_with("8 utterances: 8 written, 0 of them suspect, 0 left out\n"), "{}", ran.report());
+    let ran = place.run(&["prepare", "timit", "out", "--out", "manifests"]).ends(0);
+    assert!(!place.path("manifests/problems.tsv").exists(), "{}", ran.report());
+    let rows = |text: String, path: usize, phones: usize| -> Vec<(String, String)> {
+        let fields = |line: &str| line.split('\t').map(str::to_owned).collect::<Vec<_>>();
+        text.lines().skip(1).map(|line| (fields(line)[path].clone(), fields(line)[phones].clone())).collect()
+    };
+    let exported = rows(fs::read_to_string(place.path("manifests/test-complete.manifest.tsv")).unwrap(), 0, 4);
+    let files = rows(fs::read_to_string(place.path("out/FILES-samples.tsv")).unwrap(), 0, 1);
+    let labels = rows(fs::read_to_string(data("samples.manifest.tsv")).unwrap(), 0, 4);
+    for (path, phones) in exported {
+        let file = files.iter().find(|(file, _)| path.ends_with(file)).unwrap();
+        let (_, label) = labels.iter().find(|(id, _)| *id == file.1).unwrap();
+        let spoken: Vec<&str> = phones.split(' ').filter(|phone| !["h#", "pau"].contains(phone)).collect();
+        assert_eq!(&spoken.join(" "), label, "{path}");
+    }
+    // What has times keeps them.
+    place.run(&["export", "timit", "-d", "manifests", "-s", "dev", "--out", "again"]).ends(0);
+    let phn = |folder: &str| {
+        let listed = rows(fs::read_to_string(place.path("again/FILES-dev.tsv")).unwrap(), 0, 1);
+        let path = if folder == "again" {
+            place.path("again").join(&listed[0].0)
+        } else {
+            place.path("manifests").join(&listed[0].1)
+        };
+        fs::read_to_string(path.with_extension("PHN")).unwrap()
+    };
+    assert_eq!(phn("again"), phn("out"));
+}

@@ -3,10 +3,12 @@
 
 pub mod augment;
 mod decode;
+mod encode;
 mod live;
 mod resample;
 
 pub use decode::{container, panics_are_contained};
+pub use encode::sphere;
 pub use live::Live;
 pub use resample::Resampling;
 

@@ -57,6 +57,12 @@ pub enum Command {
     /// --out, and problems.tsv if something is missing, damaged or odd. Nothing in the corpus is changed or copied.
     #[command(after_long_help = examples::PREPARE)]
     Prepare(PrepareArgs),
+    /// Write a corpus in TIMIT's layout, with the times of its phones and words
+    ///
+    /// Each utterance is aligned as 'formant align' does it, or keeps the times that its manifest has. Recordings become
+    /// SPHERE files of 16 bits. FILES-SPLIT.tsv says where each utterance went.
+    #[command(after_long_help = examples::EXPORT)]
+    Export(ExportArgs),
     /// Train a model on labelled recordings
     ///
     /// Writes into --out: the best model, its recipe, a checkpoint, the log (metrics.jsonl, and tensorboard/), and the
@@ -329,6 +335,45 @@ pub struct PrepareArgs {
     /// Print one JSON object
     #[arg(long)]
     pub json: bool,
+    /// Threads.
+    #[command(flatten)]
+    pub threads: ThreadArgs,
+}
+
+/// A layout that `formant export` writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Layout {
+    /// TIMIT's: TRAIN/DR1/SPEAKER/SX1 with .WAV, .PHN, .WRD and .TXT
+    Timit,
+}
+
+/// `formant export`.
+#[derive(Args, Debug)]
+pub struct ExportArgs {
+    /// Layout to write
+    #[arg(value_name = "LAYOUT")]
+    pub layout: Layout,
+    /// Folder with manifests, or a Kaldi data folder
+    #[arg(short, long, value_name = "DIR")]
+    pub data: PathBuf,
+    /// Split to export; train and dev go to TRAIN and DEV, others to TEST
+    #[arg(short, long, value_name = "S")]
+    pub split: String,
+    /// Folder for the corpus; made if it is missing
+    #[arg(short, long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// Align the phones of the labels, not the words of the texts
+    #[arg(long, conflicts_with = "lexicon")]
+    pub phones: bool,
+    /// Dictionary whose words go before those of the built-in one
+    #[arg(long, value_name = "FILE")]
+    pub lexicon: Option<PathBuf>,
+    /// Align even if the manifest has labels with times (phones61 and ends61)
+    #[arg(long)]
+    pub realign: bool,
+    /// Model and device.
+    #[command(flatten)]
+    pub model: ModelArgs,
     /// Threads.
     #[command(flatten)]
     pub threads: ThreadArgs,

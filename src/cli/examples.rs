@@ -137,6 +137,19 @@ JSON keys:
 Exit status:
   0 done, 1 or 2 nothing can be used, 3 done, but something is wrong: problems.tsv says what.";
 
+/// `formant export --help`.
+pub const EXPORT: &str = "\
+Examples:
+  formant export timit --data corpus --split train --out as-timit
+      The words of the texts, aligned by the built-in model.
+  formant export timit --data corpus --split test --out as-timit --phones
+      The phones of the labels.
+  formant prepare timit as-timit --out manifests
+      And back.
+
+Exit status:
+  0 done, 1 some utterances were left out, 3 done, but suspect: the text is hardly what was said.";
+
 /// `formant compare --help`.
 pub const COMPARE: &str = "\
 Examples:

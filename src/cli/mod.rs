@@ -14,6 +14,7 @@ mod device;
 mod doctor;
 mod evaluate;
 mod examples;
+mod export;
 mod features;
 mod generate;
 mod info;
@@ -99,6 +100,7 @@ fn run(command: &Command) -> anyhow::Result<Outcome> {
         Command::Bench(args) => bench::run(args),
         Command::Features(args) => features::run(args),
         Command::Prepare(args) => prepare::run(args),
+        Command::Export(args) => export::run(args),
         Command::Train(args) => train::run(args),
         Command::Generate(args) => generate::run(args),
     }

@@ -4,6 +4,7 @@
 //! 192 utterances; the complete test set has 168 speakers and 1344 utterances, those of dev and core test among them.
 #![forbid(unsafe_code)]
 
+pub mod export;
 mod speakers;
 mod tree;
 

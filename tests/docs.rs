@@ -34,7 +34,7 @@ fn flatten(value: &Value, key: &str, flat: &mut BTreeMap<String, Value>) {
 }
 
 /// Keys without a default, in a kind that has them.
-const MUST_BE_GIVEN: [&str; 2] = ["train.schedule.factor", "train.schedule.patience"];
+const MUST_BE_GIVEN: [&str; 3] = ["train.schedule.factor", "train.schedule.patience", "stages.N.set"];
 
 #[test]
 fn every_key_of_a_recipe_is_listed_with_its_default() -> Outcome {
@@ -44,6 +44,7 @@ fn every_key_of_a_recipe_is_listed_with_its_default() -> Outcome {
         "[train]\nschedule = { kind = \"cosine\" }\noptimizer = { kind = \"sgd\" }\n",
         "[augment]\nnoise = {}\nspec = {}\n[train]\nexpected_errors = {}\n",
         "[model]\nconvolutions = [{}]\n",
+        "[[stages]]\nset = []\n",
         "",
     ];
     let mut keys = BTreeMap::new();

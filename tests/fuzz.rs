@@ -15,15 +15,18 @@ mod memory;
 mod mutate;
 
 use crate::support::{Place, data};
+use formant::annotation::{Mark, format_timit, parse_timit};
 use formant::audio::{Channel, Live, ReadOptions, Waveform, panics_are_contained};
 use formant::corpus::Manifest;
 use formant::decode::{Decoder, DecoderConfig, Fusion, LogProbs, WordBeam};
+use formant::evaluate::{Results, report};
 use formant::lexicon::Lexicon;
 use formant::lm::{Estimate, NGram};
 use formant::model::Model;
 use formant::phones::PhoneSet;
 use formant::recognize::Recognizer;
 use formant::rng::Rng;
+use formant::score::Protocol;
 use formant::train::{Checkpoint, Recipe};
 use std::cell::Cell;
 use std::collections::HashSet;
@@ -334,6 +337,40 @@ fn dictionaries() {
     Reader { name: "dictionaries", seeds: vec![seed], text: true, mend: nothing, read: &read }.fuzz();
 }
 
+/// A .PHN that is read is written as it was, but for white space.
+#[test]
+fn phn() {
+    let read = |bytes: &[u8]| {
+        let marks = parse_timit(bytes, Path::new("x"));
+        let again = |marks: &[Mark]| parse_timit(format_timit(marks).as_bytes(), Path::new("x"));
+        told(marks, |marks| {
+            format!("{} the same: {}", marks.len().min(4), again(&marks).is_ok_and(|again| again == marks))
+        })
+    };
+    let seed = b"0 2260 h#\n2260 4070 sh\n4070 5265 iy\n".to_vec();
+    assert_eq!(read(&seed), "3 the same: true");
+    Reader { name: "phn", seeds: vec![seed], text: true, mend: nothing, read: &read }.fuzz();
+}
+
+/// Results that are read can be scored.
+#[test]
+fn results() {
+    let protocols = Protocol::all().unwrap();
+    let read = |bytes: &[u8]| {
+        let results = Results::parse(bytes, Path::new("x"));
+        told(results, |results| {
+            let errors = protocols.iter().map(|protocol| report(&results.utterances, protocol).total.errors());
+            format!("{} utterances, errors: {}", results.utterances.len().min(4), errors.max() > Some(0))
+        })
+    };
+    let seed = br#"{"formant_results":1,"model":"m","about":"","unit":"phones"}
+{"id":"a","speaker":"s","seconds":1.5,"reference":"h# k ae t","hypothesis":"k ah","times":[[0.0,0.5],[0.5,1.0]]}
+{"id":"b","speaker":"","seconds":0.5,"reference":"","hypothesis":"","times":[]}
+"#;
+    assert_eq!(read(seed), "2 utterances, errors: true");
+    Reader { name: "results", seeds: vec![seed.to_vec()], text: true, mend: nothing, read: &read }.fuzz();
+}
+
 /// A language model that is read gives every sentence a probability, and can be written and read again.
 #[test]
 fn language_models() {
@@ -396,7 +433,13 @@ fn recipes_in_the_repository() -> Vec<Vec<u8>> {
     let folders = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/recipes")).unwrap();
     let mut paths: Vec<PathBuf> = folders.map(|folder| folder.unwrap().path().join("recipe.toml")).collect();
     paths.sort();
-    let mut seeds: Vec<Vec<u8>> = paths.iter().filter_map(|path| std::fs::read(path).ok()).collect();
+    let whole = |path: &PathBuf| {
+        let bytes = std::fs::read(path).ok()?;
+        // A recipe that extends another is not one by itself.
+        let alone = !String::from_utf8_lossy(&bytes).contains("\nextends = ");
+        Some(if alone { bytes } else { Recipe::read(path).unwrap().to_toml().into_bytes() })
+    };
+    let mut seeds: Vec<Vec<u8>> = paths.iter().filter_map(whole).collect();
     assert!(seeds.len() >= 3);
     seeds.push(Recipe::default().to_toml().into_bytes());
     seeds

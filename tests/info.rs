@@ -47,7 +47,7 @@ fn a_run_and_its_files_are_told_apart() {
 
 #[test]
 fn the_committed_recipes_are_recipes() {
-    for name in ["plain", "default", "standard", "tiny"] {
+    for name in ["plain", "default", "standard", "tiny", "graves2013-ctc-3l-250h", "graves2013-ctc-5l-250h"] {
         let path = format!("{}/recipes/{name}/recipe.toml", env!("CARGO_MANIFEST_DIR"));
         let shown = Recipe::parse(&text(&path), Path::new(name)).unwrap();
         assert_eq!(shown, Recipe::read(Path::new(&path)).unwrap(), "what is shown gives the same run");

@@ -92,3 +92,33 @@ fn a_training_run_can_be_watched_and_stopped() -> formant::Result<()> {
     assert!(ours.unwrap() == programs.unwrap(), "the library and the program train the same model");
     Ok(())
 }
+
+#[test]
+fn a_run_in_stages_goes_on_to_the_same_bits() -> formant::Result<()> {
+    let place = Place::new();
+    let stages = "stages=[{set=[\"model.weight_noise=0.05\", \"train.criterion=per\", \"train.epochs=4\"]}]".to_owned();
+    let changes = ["train.epochs=6".to_owned(), "train.criterion=loss".to_owned(), stages];
+    let recipe = Recipe::read(Path::new(TINY_RECIPE))?.with(&changes)?;
+    let job = |out: &str, resume: bool| Job {
+        data: vec![data("tiny").into()],
+        out: place.path(out),
+        recipe: recipe.clone(),
+        from: None,
+        resume,
+        device: Device::Cpu,
+    };
+    let whole = train(&job("whole", false), &mut ())?;
+    // Four updates an epoch: the first stage ends after 24.
+    for updates in [10, 30] {
+        let out = format!("stopped at {updates}");
+        assert!(train(&job(&out, false), &mut Enough(updates, 0))?.interrupted);
+        let resumed = train(&job(&out, true), &mut ())?;
+        assert_eq!(resumed.best, whole.best);
+        let bytes = |out: &str| std::fs::read(place.path(out).join("model.safetensors")).ok();
+        assert_eq!(bytes(&out), bytes("whole"), "stopped after {updates} updates");
+    }
+    let log = std::fs::read_to_string(place.path("whole/metrics.jsonl")).map_err(|e| formant::Error::io("log", e))?;
+    let epochs = log.lines().filter(|line| line.contains("\"event\":\"epoch\"")).count();
+    assert_eq!(epochs, 10);
+    Ok(())
+}

@@ -197,6 +197,10 @@ impl Observer for Watcher {
                 self.aside(|| output::warning(text));
             }
             Event::Epoch(epoch) => self.epoch(epoch),
+            Event::Stage { stage, stages } => {
+                let text = format!("stage {} of {} begins with the best model so far", stage + 1, stages + 1);
+                self.aside(|| output::note(text));
+            }
         }
     }
 

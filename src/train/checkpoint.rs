@@ -24,6 +24,9 @@ pub struct Best {
     pub epoch: u64,
     /// Its PER on the dev split, percent.
     pub dev_per: f64,
+    /// Its mean loss on the dev split, in nats, if that is finite.
+    #[serde(default)]
+    pub dev_loss: Option<f64>,
 }
 
 /// Where a run is.
@@ -57,6 +60,12 @@ pub struct State {
     pub log_bytes: u64,
     /// Seconds spent so far.
     pub seconds: f64,
+    /// The running stage, counted from 0.
+    #[serde(default)]
+    pub stage: usize,
+    /// Epochs that were done when it began.
+    #[serde(default)]
+    pub stage_began: u64,
     /// Whether the run has reached its end.
     pub finished: bool,
     /// The model that it began from.

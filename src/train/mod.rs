@@ -20,7 +20,7 @@ pub use expected::expected_errors;
 pub use folder::holds_a_run;
 pub use metrics::{EpochRecord, Log, Record, StepRecord};
 pub use prepare::Job;
-pub use recipe::{DataConfig, ExpectedErrors, Recipe, TrainConfig};
+pub use recipe::{Criterion, DataConfig, ExpectedErrors, Recipe, Stage, TrainConfig};
 pub use run::{Summary, train};
 pub use schedule::Schedule;
 pub use step::{Learner, Update, update};
@@ -52,6 +52,13 @@ pub enum Event<'a> {
     },
     /// An epoch is done and measured.
     Epoch(&'a EpochRecord),
+    /// A further stage begins, from the best model so far.
+    Stage {
+        /// Which one, counted from 0, the run's beginning.
+        stage: usize,
+        /// How many follow the beginning.
+        stages: usize,
+    },
 }
 
 /// Somebody who watches a run.

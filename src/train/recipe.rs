@@ -48,12 +48,35 @@ impl Default for ExpectedErrors {
     }
 }
 
+/// What on the dev split tells which epoch is the best one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Criterion {
+    /// The phone error rate.
+    #[default]
+    Per,
+    /// The CTC loss.
+    Loss,
+}
+
+/// A further stage of a run: it begins with the weights of the best epoch so far, and with values of the recipe changed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Stage {
+    /// As `key=value`, like `formant train --set`; what earlier stages changed stays changed.
+    pub set: Vec<String>,
+}
+
 /// How long, how fast, and what is kept.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TrainConfig {
-    /// Times that every utterance is seen.
+    /// Times that every utterance is seen, in a stage.
     pub epochs: u64,
+    /// `per` or `loss`: what makes an epoch the best one, by which the model is chosen, and patience runs out.
+    pub criterion: Criterion,
+    /// Weights begin with uniform numbers up to so much on either side of 0; 0: as each layer's kind has it.
+    pub initial_range: f32,
     /// The learning rate at its highest.
     pub learning_rate: f32,
     /// Updates over which the learning rate rises from nothing.
@@ -67,7 +90,7 @@ pub struct TrainConfig {
     /// Share of the running average of the weights that stays at each update; 0: no average is kept. With one, it is
     /// the averaged weights that are measured and saved.
     pub average_decay: f32,
-    /// Stop after so many epochs without a better dev PER; 0: never.
+    /// End the stage after so many epochs without a better one; 0: never.
     pub patience: u64,
     /// Updates from one checkpoint to the next; one is written after every epoch anyway.
     pub checkpoint_steps: u64,
@@ -85,6 +108,8 @@ impl Default for TrainConfig {
     fn default() -> Self {
         Self {
             epochs: 20,
+            criterion: Criterion::Per,
+            initial_range: 0.0,
             learning_rate: 1e-3,
             warmup_steps: 0,
             clip_norm: 5.0,
@@ -123,6 +148,9 @@ pub struct Recipe {
     pub augment: Augment,
     /// The training itself.
     pub train: TrainConfig,
+    /// What follows when that has ended.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub stages: Vec<Stage>,
 }
 
 impl Default for Recipe {
@@ -137,9 +165,16 @@ impl Default for Recipe {
             model: ModelConfig::default(),
             augment: Augment::default(),
             train: TrainConfig::default(),
+            stages: Vec::new(),
         }
     }
 }
+
+/// Recipes that extend one another in a row.
+const MOST_EXTENDED: usize = 8;
+
+/// No recipe has more stages.
+const MOST_STAGES: usize = 16;
 
 /// Parts of a key that is set; no value lies deeper.
 const MOST_PARTS: usize = 16;
@@ -162,10 +197,17 @@ impl Recipe {
         recipe
     }
 
-    /// Reads a recipe file and checks every value in it.
+    /// Reads a recipe file and checks every value in it. With `extends = "FILE"`, named from the recipe's own folder, it is
+    /// that recipe with the values of this one put over it: tables key by key, lists as a whole.
     pub fn read(path: &Path) -> Result<Self> {
-        let text = String::from_utf8(crate::files::read(path)?).map_err(|_| Error::recipe(path, "not UTF-8 text"))?;
-        Self::parse(&text, path)
+        let text = text_of(path)?;
+        let Some(base) = extends(&text) else { return Self::parse(&text, path) };
+        let table = over(&base, &text, path, MOST_EXTENDED)?;
+        let recipe: Self = Value::Table(table)
+            .try_into()
+            .map_err(|e: toml::de::Error| Error::recipe(path, e.message().replace('\n', " ")))?;
+        recipe.validate().map_err(|e| Error::recipe(path, e.to_string()))?;
+        Ok(recipe)
     }
 
     /// Reads a recipe from text; `path` names it in messages.
@@ -199,6 +241,16 @@ impl Recipe {
         Ok(recipe)
     }
 
+    /// The recipe as it is in a stage, counted from 0.
+    ///
+    /// # Errors
+    /// If the stage sets a value that makes no sense.
+    pub fn at_stage(&self, stage: usize) -> Result<Self> {
+        let bare = Self { stages: Vec::new(), ..self.clone() };
+        let changes: Vec<String> = self.stages.iter().take(stage).flat_map(|stage| stage.set.clone()).collect();
+        Ok(Self { stages: self.stages.clone(), ..bare.with(&changes)? })
+    }
+
     /// The recipe as TOML, every value written out.
     pub fn to_toml(&self) -> String {
         toml::to_string_pretty(self).unwrap_or_else(|e| unreachable!("a recipe is plain data: {e}"))
@@ -219,6 +271,7 @@ impl Recipe {
             (self.recipe == 1, "recipe: only version 1 is known"),
             ((1..=100_000).contains(&t.epochs), "train: epochs must lie between 1 and 100000"),
             (t.learning_rate > 0.0 && t.learning_rate <= 10.0, "train: learning_rate must lie between 0 and 10"),
+            ((0.0..=10.0).contains(&t.initial_range), "train: initial_range must lie between 0 and 10"),
             (t.clip_norm >= 0.0 && t.clip_norm.is_finite(), "train: clip_norm must not be negative"),
             ((0.0..1.0).contains(&t.guess_weight), "train: guess_weight must lie between 0 and 1, 1 excluded"),
             ((0.0..1.0).contains(&t.average_decay), "train: average_decay must lie between 0 and 1, 1 excluded"),
@@ -239,7 +292,62 @@ impl Recipe {
         t.schedule.validate()?;
         optimizer(&t.optimizer)?;
         let classes = self.phones()?.map_or(2, |p| p.classes());
-        self.model.validate(&self.features, classes)
+        self.model.validate(&self.features, classes)?;
+        self.validate_stages()
+    }
+
+    /// A stage may change how is trained, but not what.
+    fn validate_stages(&self) -> Result<()> {
+        if self.stages.len() > MOST_STAGES {
+            return Err(Error::invalid(format!("stages: more than {MOST_STAGES}")));
+        }
+        for n in 1..=self.stages.len() {
+            let stage = self.at_stage(n)?;
+            let same = stage.features == self.features && stage.data == self.data && stage.seed == self.seed;
+            if !same || !stage.model.computes_like(&self.model) {
+                let reason = "stages: a stage cannot change data, features, seed, or what the network computes";
+                return Err(Error::invalid(reason));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn text_of(path: &Path) -> Result<String> {
+    String::from_utf8(crate::files::read(path)?).map_err(|_| Error::recipe(path, "not UTF-8 text"))
+}
+
+/// The recipe that a recipe says it extends.
+fn extends(text: &str) -> Option<String> {
+    Some(toml::from_str::<Table>(text).ok()?.get("extends")?.as_str()?.to_owned())
+}
+
+/// The values of the recipe `base` with those of `text`, the recipe in `path`, over them; up to `depth` more may lie below.
+fn over(base: &str, text: &str, path: &Path, depth: usize) -> Result<Table> {
+    let table = |text: &str, path: &Path| {
+        toml::from_str::<Table>(text).map_err(|e| Error::recipe(path, e.message().replace('\n', " ")))
+    };
+    let base_path = path.parent().unwrap_or(Path::new("")).join(base);
+    let base_text = text_of(&base_path)?;
+    let mut below = match extends(&base_text) {
+        Some(_) if depth == 0 => return Err(Error::recipe(path, "it extends recipes without end")),
+        Some(next) => over(&next, &base_text, &base_path, depth - 1)?,
+        None => table(&base_text, &base_path)?,
+    };
+    let mut above = table(text, path)?;
+    above.remove("extends");
+    merge(&mut below, above);
+    Ok(below)
+}
+
+fn merge(below: &mut Table, above: Table) {
+    for (key, value) in above {
+        match (below.get_mut(&key), value) {
+            (Some(Value::Table(below)), Value::Table(above)) => merge(below, above),
+            (_, value) => {
+                below.insert(key, value);
+            }
+        }
     }
 }
 
@@ -334,6 +442,43 @@ mod tests {
         assert!(error.starts_with("--set: train: optimizer: beta1 and beta2 must lie"), "{error}");
         assert!(set("augment.spec.time_fraction=2.0").ends_with("spec.time_fraction must lie between 0 and 1"));
         assert_eq!(set("train.epochs=0"), "--set: train: epochs must lie between 1 and 100000");
+    }
+
+    #[test]
+    fn a_recipe_extends_another() -> Result<()> {
+        let folder = tempfile::tempdir().expect("a folder");
+        let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).expect("written");
+        write(
+            "a.toml",
+            "seed = 3\n[train]\nepochs = 7\nlearning_rate = 0.5\n[model]\nlayers = [{ hidden = 3 }, { hidden = 4 }]\n",
+        );
+        write("b.toml", "extends = \"a.toml\"\n[train]\nepochs = 8\n[model]\nlayers = [{ hidden = 5 }]\n");
+        let recipe = Recipe::read(&folder.path().join("b.toml"))?;
+        assert_eq!((recipe.seed, recipe.train.epochs, recipe.train.learning_rate), (3, 8, 0.5));
+        assert_eq!(recipe.model.layers.iter().map(|l| l.hidden).collect::<Vec<_>>(), [5]);
+        write("a.toml", "extends = \"b.toml\"\n");
+        let error = Recipe::read(&folder.path().join("b.toml")).unwrap_err().to_string();
+        assert!(error.ends_with("it extends recipes without end"), "{error}");
+        write("a.toml", "sead = 3\n");
+        assert!(Recipe::read(&folder.path().join("b.toml")).is_err());
+        Ok(())
+    }
+
+    #[test]
+    fn a_stage_changes_how_is_trained_and_not_what() -> Result<()> {
+        let with = |change: &str| {
+            let text = format!("[[stages]]\nset = [\"{change}\"]\n[[stages]]\nset = [\"train.epochs=9\"]\n");
+            Recipe::parse(&text, Path::new("r"))
+        };
+        let recipe = with("model.weight_noise=0.1")?;
+        let noise = |n: usize| Ok::<_, Error>(recipe.at_stage(n)?.model.weight_noise);
+        assert_eq!((noise(0)?, noise(1)?, noise(2)?), (0.0, 0.1, 0.1));
+        assert_eq!((recipe.at_stage(1)?.train.epochs, recipe.at_stage(2)?.train.epochs), (20, 9));
+        assert_eq!(Recipe::parse(&recipe.to_toml(), Path::new("r"))?, recipe);
+        for change in ["model.layers.0.hidden=3", "features.bins=20", "seed=2", "train.epochs=0", "x"] {
+            assert!(with(change).is_err(), "{change}");
+        }
+        Ok(())
     }
 
     proptest! {

@@ -4,16 +4,18 @@
 //! run that was stopped anywhere goes on from its checkpoint to the very same weights.
 #![forbid(unsafe_code)]
 
-use super::checkpoint::{Best, Checkpoint};
+use super::checkpoint::{Average, Best, Checkpoint};
 use super::folder::{Files, open};
 use super::metrics::{EpochRecord, Log, Record, StepRecord};
 use super::prepare::{Job, Prepared, prepare};
+use super::recipe::Criterion;
 use super::step::{Learner, update};
 use super::validate::validate;
 use super::{Event, Observer, Recipe};
 use crate::corpus::{Batch, Dataset, epoch, prefetch};
 use crate::error::{Error, Result};
 use crate::model::{Card, Model, Network};
+use crate::nn::optim::OptimizerState;
 use crate::nn::params::Params;
 use crate::phones::PhoneSet;
 use crate::rng::Rng;
@@ -44,7 +46,7 @@ pub fn train(job: &Job, observer: &mut dyn Observer) -> Result<Summary> {
     let files = Files { out: job.out.clone() };
     let (_lock, begun) = open(&files, job.resume)?;
     let Prepared { checkpoint, phones, train, dev } = prepare(job, &files, begun, observer)?;
-    let recipe = checkpoint.recipe.clone();
+    let recipe = checkpoint.recipe.at_stage(checkpoint.state.stage)?;
     let params =
         if job.device.is_cpu() { checkpoint.params.clone() } else { checkpoint.params.to_device(&job.device)? };
     let network = Network::from_params(&recipe.model, params);
@@ -94,6 +96,9 @@ impl Run<'_> {
                 return Ok(self.summary(true));
             }
             self.measure()?;
+            if self.stage_ended() {
+                self.next_stage()?;
+            }
             self.save_checkpoint()?;
         }
         Ok(self.summary(false))
@@ -118,7 +123,8 @@ impl Run<'_> {
     fn step(&mut self, batch: &Batch, batches: usize) -> Result<ControlFlow<()>> {
         let config = &self.recipe.train;
         let state = &mut self.checkpoint.state;
-        let progress = (state.epoch as f64 + state.batch as f64 / batches as f64) / config.epochs as f64;
+        let epochs = (state.epoch - state.stage_began) as f64 + state.batch as f64 / batches as f64;
+        let progress = epochs / config.epochs as f64;
         let share = config.schedule.share(state.step, config.warmup_steps, progress, state.falls);
         let rate = config.learning_rate * share;
         let mut dropout = Rng::stream(self.recipe.seed, "dropout", state.step + state.skipped);
@@ -187,11 +193,15 @@ impl Run<'_> {
         let seen = validate(network.as_ref().unwrap_or(&model.network), &self.dev, &model.cmvn, &self.phones)?;
         let (config, dev_per) = (&self.recipe.train, seen.score.per());
         let state = &mut self.checkpoint.state;
-        let best = state.best.as_ref().is_none_or(|b| dev_per < b.dev_per);
+        let best = state.best.as_ref().is_none_or(|best| match config.criterion {
+            Criterion::Per => dev_per < best.dev_per,
+            // Without a finite loss it can hardly be worse.
+            Criterion::Loss => best.dev_loss.is_none_or(|before| seen.loss < before),
+        });
         let share = config.schedule.share(
             state.step,
             config.warmup_steps,
-            (state.epoch + 1) as f64 / config.epochs as f64,
+            (state.epoch + 1 - state.stage_began) as f64 / config.epochs as f64,
             state.falls,
         );
         let record = EpochRecord {
@@ -213,15 +223,42 @@ impl Run<'_> {
             (state.falls, state.plateau) = (state.falls + 1, 0);
         }
         if best {
-            state.best = Some(Best { epoch: record.epoch, dev_per });
+            let dev_loss = Some(seen.loss).filter(|loss| loss.is_finite());
+            state.best = Some(Best { epoch: record.epoch, dev_per, dev_loss });
         }
-        state.finished = state.epoch >= config.epochs || (config.patience > 0 && state.stale >= config.patience);
         if best {
             model.card = self.card();
             model.save(self.files.model())?;
         }
         self.log.write(&Record::Epoch(record.clone()), wall_seconds())?;
         self.observer.event(&Event::Epoch(&record));
+        Ok(())
+    }
+
+    /// Whether the running stage has had its epochs, or has run out of patience.
+    fn stage_ended(&self) -> bool {
+        let (state, config) = (&self.checkpoint.state, &self.recipe.train);
+        let epochs = state.epoch - state.stage_began;
+        epochs >= config.epochs || (config.patience > 0 && state.stale >= config.patience)
+    }
+
+    /// Goes on with the next stage from the best model so far; without one, the run is finished.
+    fn next_stage(&mut self) -> Result<()> {
+        let state = &mut self.checkpoint.state;
+        state.finished = state.stage >= self.checkpoint.recipe.stages.len();
+        if state.finished {
+            return Ok(());
+        }
+        state.stage += 1;
+        (state.stage_began, state.stale, state.plateau, state.falls) = (state.epoch, 0, 0, 0);
+        self.recipe = self.checkpoint.recipe.at_stage(state.stage)?;
+        let model = Model::load(self.files.model())?;
+        let params = model.network.params().to_device(&self.job.device)?;
+        let network = Network::from_params(&self.recipe.model, params);
+        let optimizer = OptimizerState::new(self.recipe.train.optimizer.clone());
+        let averages = self.recipe.train.average_decay > 0.0;
+        self.learner = Learner::new(network, optimizer, Average::default(), averages)?;
+        self.observer.event(&Event::Stage { stage: self.checkpoint.state.stage, stages: self.recipe.stages.len() });
         Ok(())
     }
 
@@ -265,7 +302,7 @@ impl Run<'_> {
             trained_on: self.job.data.iter().map(|d| format!("{} {}", name(d), self.recipe.data.train)).collect(),
             utterances: self.train.len(),
             seconds_of_audio: self.train.seconds(),
-            recipe: self.recipe.to_toml(),
+            recipe: self.checkpoint.recipe.to_toml(),
             seed: self.recipe.seed,
             epochs: state.epoch,
             steps: state.step,

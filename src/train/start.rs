@@ -10,12 +10,17 @@ use crate::nn::op;
 use crate::nn::optim::OptimizerState;
 use crate::nn::params::Params;
 use crate::phones::PhoneSet;
+use crate::rng::Rng;
 use candle_core::Device;
 
 /// A run before its first step, on data of this fingerprint and normalisation. With a model to begin `from`, weights
 /// and normalisation are its own; only the output layer is drawn if its phones are others.
 pub fn begin(recipe: &Recipe, phones: &PhoneSet, from: Option<&Model>, cmvn: Cmvn, data: u64) -> Result<Checkpoint> {
-    let drawn = Network::new(&recipe.model, &recipe.features, phones.classes(), recipe.seed, &Device::Cpu)?;
+    let mut drawn = Network::new(&recipe.model, &recipe.features, phones.classes(), recipe.seed, &Device::Cpu)?;
+    if recipe.train.initial_range > 0.0 {
+        let params = uniform(drawn.params(), recipe.train.initial_range, recipe.seed)?;
+        drawn = Network::from_params(&recipe.model, params);
+    }
     let (params, cmvn, begun_from) = match from {
         None => (drawn.params().clone(), cmvn, None),
         Some(model) => {
@@ -36,6 +41,17 @@ pub fn begin(recipe: &Recipe, phones: &PhoneSet, from: Option<&Model>, cmvn: Cmv
         average: Default::default(),
         cmvn,
     })
+}
+
+/// Parameters of the same names and shapes, drawn between `-range` and `range` (Graves 2013 draws all of them so).
+fn uniform(params: &Params, range: f32, seed: u64) -> Result<Params> {
+    let mut drawn = Params::default();
+    for (n, (name, var)) in params.iter().enumerate() {
+        let mut rng = Rng::stream(seed, "uniform weights", n as u64);
+        let values = (0..var.elem_count()).map(|_| rng.range(-range, range)).collect();
+        drawn.insert_vec(name, values, var.dims(), &Device::Cpu)?;
+    }
+    Ok(drawn)
 }
 
 /// The weights of `model`, and the output layer of `drawn` if the model's phones are others.
@@ -86,6 +102,19 @@ mod tests {
 
     fn values(params: &Params, name: &str) -> Result<Vec<f32>> {
         Ok(op::to_vec(params.get(name)?)?)
+    }
+
+    #[test]
+    fn all_weights_can_be_drawn_alike() -> Result<()> {
+        let phones = PhoneSet::arpabet39();
+        let mut recipe = recipe();
+        recipe.train.initial_range = 0.1;
+        let checkpoint = begin(&recipe, &phones, None, Cmvn::identity(4), 0)?;
+        for (name, var) in checkpoint.params.iter() {
+            let values: Vec<f32> = op::to_vec(var)?;
+            assert!(values.iter().all(|x| x.abs() <= 0.1) && values.iter().any(|x| *x != 0.0), "{name}");
+        }
+        Ok(())
     }
 
     #[test]

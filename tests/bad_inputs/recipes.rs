@@ -35,7 +35,7 @@ const RECIPES: &[Case] = &[
         "train -d tiny -o run -r key",
         2,
         "error: key: line 2: unknown field `sped`, expected one of `recipe`, `description`, `licence`, `seed`, `data`, \
-         `features`, `model`, `augment`, `train`",
+         `features`, `model`, `augment`, `train`, `stages`",
     ),
     ("train -d tiny -o run -r text", 2, "error: text: line 1: invalid type: string \"one\", expected u64"),
     ("train -d tiny -o run -r minus", 2, "error: minus: line 1: invalid value: integer `-1`, expected u64"),
@@ -96,7 +96,7 @@ const SETTINGS: &[Case] = &[
         "train -d tiny -o run --set =1",
         2,
         "error: --set =1: unknown field ``, expected one of `recipe`, `description`, `licence`, `seed`, `data`, \
-         `features`, `model`, `augment`, `train`",
+         `features`, `model`, `augment`, `train`, `stages`",
     ),
     (
         "train -d tiny -o run --set train.epochs=x",

@@ -47,7 +47,7 @@ pub fn places(manifest: &Manifest, split: &str) -> Vec<PathBuf> {
 }
 
 /// A folder's name for each speaker: letters and digits in capitals, the sex first, and no two the same.
-fn speaker_names<'a>(manifest: &'a Manifest, gender: Option<usize>) -> BTreeMap<&'a str, String> {
+fn speaker_names(manifest: &Manifest, gender: Option<usize>) -> BTreeMap<&str, String> {
     let mut taken = BTreeSet::new();
     let mut names = BTreeMap::new();
     for utterance in &manifest.utterances {

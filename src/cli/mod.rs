@@ -23,6 +23,7 @@ mod lm;
 pub mod options;
 mod output;
 mod plot;
+mod report;
 mod said;
 mod train;
 mod transcribe;

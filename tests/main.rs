@@ -37,6 +37,8 @@ mod info;
 mod layering;
 /// The same jobs without the program.
 mod library;
+/// `formant evaluate --report`: a page that needs nothing but itself.
+mod report;
 /// Broken off and gone on with: SIGKILL, Ctrl-C, full disks.
 mod resume;
 /// Every instruction set gives the same answer.

@@ -1,7 +1,7 @@
 //! Rates by speaker, and by every column of the corpus that divides it into a few groups: sex, dialect, age and others.
 #![forbid(unsafe_code)]
 
-use super::rates::{Row, legend, percent, table};
+use super::rates::{Row, Scale, legend, percent, table};
 use super::{Heard, Material, plot};
 use crate::score::Report;
 use maud::{Markup, html};
@@ -38,20 +38,24 @@ pub fn speakers(heard: &[Heard<'_>], report: &Report, symbol: &str) -> Markup {
     rows.sort_by(|a, b| b.score.per().total_cmp(&a.score.per()));
     let overall = report.total.per();
     let rates: Vec<f64> = rows.iter().map(|row| row.score.per()).filter(|rate| rate.is_finite()).collect();
+    let scale = Scale::of(&rows, overall);
     let best = if rows.len() > SPEAKERS { rows.split_off(rows.len() - ENDS) } else { Vec::new() };
     let left_out = if best.is_empty() { 0 } else { rows.len() - ENDS };
     rows.truncate(if best.is_empty() { rows.len() } else { ENDS });
     html! {
         @if let [highest, .., lowest] = rates[..] {
-            p { (rates.len()) " speakers, from " (percent(lowest)) " to " (percent(highest)) ", half of them below " (percent(rates[rates.len() / 2])) "." }
+            p {
+                (rates.len()) " speakers, from " (percent(lowest)) " to " (percent(highest)) "; the one in the middle has "
+                (percent(rates[rates.len() / 2])) "."
+            }
         }
         @if rates.len() >= HISTOGRAM { (plot::histogram(&rates, overall)) }
         @if !best.is_empty() { h3 { "The " (ENDS) " with the highest rates" } }
-        (table("speaker", symbol, &rows, overall))
+        (table("speaker", symbol, &rows, scale))
         @if !best.is_empty() {
             h3 { "The " (ENDS) " with the lowest rates" }
             p.quiet { (left_out) " speakers between them are not listed." }
-            (table("speaker", symbol, &best, overall))
+            (table("speaker", symbol, &best, scale))
         }
         (legend())
     }
@@ -71,7 +75,7 @@ pub fn columns(material: &Material<'_>, heard: &[Heard<'_>], report: &Report) ->
         html! {
             @for (name, rows) in columns {
                 h3 { (name) }
-                (table(name, material.symbol(), &rows, overall))
+                (table(name, material.symbol(), &rows, Scale::of(&rows, overall)))
             }
             (legend())
         }

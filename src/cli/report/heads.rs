@@ -1,7 +1,7 @@
 //! What stands at the page's beginning and end: the rate and how it came about, the rates of all protocols, the command.
 #![forbid(unsafe_code)]
 
-use super::rates::{percent, span};
+use super::rates::span;
 use super::{Heard, Material, SEED};
 use crate::score::{Report, Score};
 use maud::{Markup, html};
@@ -15,7 +15,7 @@ pub fn rate(material: &Material<'_>, report: &Report, heard: &[Heard<'_>]) -> Ma
         ("utterances", report.utterances.len().to_string()),
         ("speakers", if speakers == 0 { "not named".to_owned() } else { speakers.to_string() }),
         ("minutes of sound", format!("{:.1}", seconds / 60.0)),
-        ("reference symbols", report.total.reference.to_string()),
+        (material.unit, report.total.reference.to_string()),
     ];
     html! {
         div.headline {
@@ -67,12 +67,15 @@ fn composition(total: &Score, symbol: &str) -> Markup {
         (name, format!("{:.3}%", left - width), format!("{width:.3}%"))
     });
     html! {
-        svg.composition role="img" aria-label={ "What became of the " (symbol) "s" } width="100%" height="22" {
+        svg.composition role="img" width="100%" height="22" aria-label={ "What became of the " (symbol) "s" } {
             @for (name, x, width) in places { rect class=(name) x=(x) y="0" width=(width) height="22" {} }
         }
         ul.key {
             @for (name, mark, count) in parts {
-                li { span class={ "swatch " (name) } { (mark) } (name) " " strong { (count) } span.quiet { " " (share(count)) } }
+                li {
+                    span class={ "swatch " (name) } { (mark) }
+                    (name) " " strong { (count) } span.quiet { " " (share(count)) }
+                }
             }
         }
     }
@@ -83,7 +86,10 @@ pub fn protocols(material: &Material<'_>) -> Markup {
     let reports = material.protocols.iter().map(|protocol| (protocol, material.evaluation.report(protocol)));
     let interval = |interval: Option<(f64, f64)>| interval.map_or_else(|| "too few".to_owned(), span);
     html! {
-        p { "The same hypotheses, compared and counted as others do: figures are to be held against each other only under the same protocol." }
+        p {
+            "The same hypotheses, compared and counted as others do: figures are to be held against each other only under "
+            "the same protocol."
+        }
         div.scroll {
             table {
                 thead {
@@ -103,7 +109,7 @@ pub fn protocols(material: &Material<'_>) -> Markup {
                     @for (protocol, report) in reports {
                         tr.chosen[protocol.name == material.protocol.name] {
                             th scope="row" { (protocol.name) }
-                            td.number { (percent(report.total.per())) }
+                            td.number { (format!("{:.2} %", report.total.per())) }
                             td.number { (interval(report.interval(SEED))) }
                             td.number { (interval(report.interval_by_utterance(SEED))) }
                             td.number { (report.total.substitutions) }
@@ -124,6 +130,9 @@ pub fn again(command: &str) -> Markup {
     html! {
         p { "The same model, recordings and words give the same page, byte for byte:" }
         pre { code { (command) } }
-        p.note { "Made by formant " (env!("CARGO_PKG_VERSION")) ". Everything is in this file: nothing is loaded from elsewhere, and no script runs." }
+        p.note {
+            "Made by formant " (env!("CARGO_PKG_VERSION")) ". Everything is in this file: nothing is loaded from elsewhere, "
+            "and no script runs."
+        }
     }
 }

@@ -2,7 +2,7 @@
 #![forbid(unsafe_code)]
 
 use super::plot::{Axis, scatter};
-use super::rates::{Row, legend, table};
+use super::rates::{Row, Scale, legend, table};
 use super::{Heard, Material};
 use crate::score::Report;
 use maud::{Markup, html};
@@ -69,7 +69,7 @@ impl Binned {
         let bins: Vec<_> = self.spans.iter().copied().zip(self.rows.iter().map(|row| row.score.per())).collect();
         html! {
             (scatter(&x, &format!("Error rate by {what}"), &self.dots, &bins))
-            (table(what, symbol, &self.rows, overall))
+            (table(what, symbol, &self.rows, Scale::of(&self.rows, overall)))
         }
     }
 }

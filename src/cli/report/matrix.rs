@@ -12,7 +12,7 @@ const MOST: usize = 80;
 /// Side of a cell, pixels.
 const CELL: usize = 22;
 /// Where the cells begin: to the left are names of classes and phones, above those of phones.
-const LEFT: usize = 136;
+const LEFT: usize = 112;
 const TOP: usize = 28;
 /// Between the phones and what is deleted or inserted.
 const GAP: usize = 8;
@@ -109,7 +109,10 @@ fn listed(report: &Report, counts: &Counts<'_>) -> Markup {
                     li {
                         span.what { (kind(reference, heard)) }
                         span.quiet.count {
-                            (count) @if let Some((_, share)) = counts.cell(reference, heard) { (format!(", {:.1} %", 100.0 * share)) }
+                            (count)
+                            @if let Some((_, share)) = counts.cell(reference, heard) {
+                                (format!(", {:.1} %", 100.0 * share))
+                            }
                         }
                     }
                 }
@@ -143,7 +146,8 @@ fn matrix(counts: &Counts<'_>) -> Markup {
             "all times that the phone was heard. Only shares of 5 % and more have numbers."
             @if counts.left_out > 0 { " The " (counts.left_out) " rarest symbols are left out." } }
         div.scroll {
-            svg.matrix role="img" aria-label="Confusion matrix" width=(width) height=(height) viewBox={ "0 0 " (width) " " (height) } {
+            svg.matrix role="img" aria-label="Confusion matrix" width=(width) height=(height)
+                viewBox={ "0 0 " (width) " " (height) } {
                 title { "Confusion matrix: rows are phones of the reference, columns what was heard" }
                 (frame(counts))
                 @for (x, symbol) in &columns {

@@ -12,6 +12,7 @@ mod matrix;
 mod media;
 mod plot;
 mod rates;
+mod spectrogram;
 mod utterance;
 
 use super::plot::{CurvePoint, curves_svg};
@@ -20,7 +21,7 @@ use crate::evaluate::{Evaluation, Recognized};
 use crate::score::{Protocol, Report, Score};
 use maud::{Markup, PreEscaped, html};
 
-/// Seed of the intervals' draws: that of the figures that are printed.
+/// Seed of the intervals' draws, so that a figure can be made again.
 pub const SEED: u64 = 1;
 
 /// Everything that the page is made of.
@@ -117,11 +118,13 @@ impl Material<'_> {
         let groups = groups::columns(self, heard, report);
         sections.extend(groups.map(|body| section("groups", "By group", body)));
         sections.push(section("lengths", "Duration and rate of speech", lengths::section(self, heard, report)));
-        sections.push(section("worst", "The worst utterances", utterance::section(self, heard)?));
+        if self.worst > 0 {
+            sections.push(section("worst", "The worst utterances", utterance::section(self, heard)?));
+        }
         if !self.curves.is_empty() {
             sections.push(section("training", "Training", training(&self.curves)));
         }
-        sections.push(section("again", "This page once more", heads::again(&self.command)));
+        sections.push(section("again", "How to make this page again", heads::again(&self.command)));
         Ok(sections)
     }
 }

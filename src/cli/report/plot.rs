@@ -68,12 +68,15 @@ fn round(tick: f64) -> String {
 /// A dot an utterance, and the rate of each bin as a line: where the bin lies, and its rate.
 pub fn scatter(x: &Axis, label: &str, dots: &[(f64, f64)], bins: &[((f64, f64), f64)]) -> Markup {
     let highest = bins.iter().map(|(_, rate)| *rate).filter(|rate| rate.is_finite()).fold(0.0, f64::max);
-    let y = Axis::to("error rate, %", (2.0 * highest).clamp(5.0, 200.0));
+    let finite = dots.iter().map(|(_, rate)| *rate).filter(|rate| rate.is_finite());
+    // Single utterances, short ones above all, may have rates far beyond the others'.
+    let y = Axis::to("error rate, %", finite.fold(highest, f64::max).min((2.0 * highest).max(5.0)));
     let every = dots.len().div_ceil(DOTS).max(1);
-    let above = dots.iter().filter(|(_, rate)| *rate > y.end).count();
-    let inside = html! {
-        g.dots {
-            @for (at, rate) in dots.iter().step_by(every).filter(|(_, rate)| *rate <= y.end) {
+    let inside = |(at, rate): &(f64, f64)| *at <= x.end && *rate <= y.end;
+    let outside = dots.iter().filter(|dot| !inside(dot)).count();
+    let drawn = html! {
+        g.dots fill-opacity=(if dots.len() > 400 { "0.3" } else { "0.6" }) {
+            @for (at, rate) in dots.iter().filter(|dot| inside(dot)).step_by(every) {
                 circle cx=(across(x.place(*at))) cy=(up(y.place(*rate))) r="2.5" {}
             }
         }
@@ -82,10 +85,10 @@ pub fn scatter(x: &Axis, label: &str, dots: &[(f64, f64)], bins: &[((f64, f64), 
         }
     };
     html! {
-        (chart(x, &y, label, &inside))
+        (chart(x, &y, label, &drawn))
         p.note {
-            "A dot is an utterance" @if every > 1 { " (one of " (every) " is drawn)" } ", a line the rate of all utterances of a bin."
-            @if above > 0 { " " (above) " utterances lie above the picture." }
+            "A dot is an utterance" @if every > 1 { " (one of " (every) " is drawn)" } ", a line the rate of all utterances "
+            "of a bin." @if outside > 0 { " Beyond the edges: " (outside) "." }
         }
     }
 }
@@ -104,7 +107,7 @@ pub fn histogram(rates: &[f64], overall: f64) -> Markup {
         @for (bin, count) in counts.iter().enumerate().filter(|(_, count)| **count > 0) {
             rect.amount x=(across(bin as f64 / bins as f64 + 0.003)) width=(across(1.0 / bins as f64 - 0.006))
                 y=(up(y.place(*count as f64))) height=(format!("{:.1}", HEIGHT * y.place(*count as f64))) {
-                title { (count) " speakers from " (round(bin as f64 * width)) " to " (round((bin + 1) as f64 * width)) " %" }
+                title { (count) " from " (round(bin as f64 * width)) " to " (round((bin + 1) as f64 * width)) " %" }
             }
         }
         line.overall x1=(across(x.place(overall))) x2=(across(x.place(overall))) y1="0" y2=(HEIGHT) {}
@@ -128,8 +131,6 @@ mod tests {
         let dots: Vec<(f64, f64)> = (0..5000).map(|n| (f64::from(n), 20.0)).chain([(1.0, f64::INFINITY)]).collect();
         let svg =
             scatter(&Axis::to("s", 9.0), "x", &dots, &[((0.0, 1.0), 20.0), ((1.0, 2.0), f64::INFINITY)]).into_string();
-        assert!(
-            svg.matches("<circle").count() < DOTS && svg.contains("1 utterances lie above") && !svg.contains("inf")
-        );
+        assert!(svg.matches("<circle").count() < DOTS && svg.contains("Beyond the edges: 1.") && !svg.contains("inf"));
     }
 }

@@ -31,11 +31,6 @@ impl Row {
         Self { name: name.into(), score, utterances: utterances.len(), speakers: by_speaker.len(), interval }
     }
 
-    /// What the interval is drawn from.
-    fn drawn(&self) -> &'static str {
-        if self.speakers >= FEWEST { "speakers" } else { "utterances" }
-    }
-
     /// The highest value that its picture shows.
     fn highest(&self) -> f64 {
         let high = self.interval.map_or(0.0, |(_, high)| high).max(self.score.per());
@@ -43,9 +38,24 @@ impl Row {
     }
 }
 
-/// A table of rows. `what` heads the first column, `symbol` is what is counted, `overall` the rate of all.
-pub fn table(what: &str, symbol: &str, rows: &[Row], overall: f64) -> Markup {
-    let end = round_end(rows.iter().map(Row::highest).fold(overall, f64::max));
+/// What the pictures of a table show.
+#[derive(Clone, Copy)]
+pub struct Scale {
+    /// The rate of the whole set, where a line stands.
+    overall: f64,
+    /// They begin at 0 and end here.
+    end: f64,
+}
+
+impl Scale {
+    /// One that has room for all of `rows`.
+    pub fn of(rows: &[Row], overall: f64) -> Self {
+        Self { overall, end: round_end(rows.iter().map(Row::highest).fold(overall, f64::max)) }
+    }
+}
+
+/// A table of rows. `what` heads the first column, `symbol` is what is counted.
+pub fn table(what: &str, symbol: &str, rows: &[Row], scale: Scale) -> Markup {
     html! {
         div.scroll {
             table.rates {
@@ -53,7 +63,7 @@ pub fn table(what: &str, symbol: &str, rows: &[Row], overall: f64) -> Markup {
                     tr {
                         th scope="col" { (what) }
                         th.number scope="col" { "error rate" }
-                        th.bar scope="col" { span.axis { span { "0" } span { (end) " %" } } }
+                        th.bar scope="col" { span.axis { span { "0" } span { (scale.end) " %" } } }
                         th.number scope="col" { "95 % interval" }
                         th.number.wide scope="col" { "sub" }
                         th.number.wide scope="col" { "del" }
@@ -62,23 +72,25 @@ pub fn table(what: &str, symbol: &str, rows: &[Row], overall: f64) -> Markup {
                         th.number.wide scope="col" { "utterances" }
                     }
                 }
-                tbody { @for row in rows { (line(row, end, overall)) } }
+                tbody { @for row in rows { (line(row, scale)) } }
             }
         }
     }
 }
 
-fn line(row: &Row, end: f64, overall: f64) -> Markup {
+fn line(row: &Row, scale: Scale) -> Markup {
     let Score { substitutions, deletions, insertions, reference } = row.score;
     let share = |count: usize| format!("{:.1} %", 100.0 * count as f64 / reference.max(1) as f64);
     html! {
         tr {
             th scope="row" { (row.name) }
             td.number { (percent(row.score.per())) }
-            td.bar { (bar(row, end, overall)) }
+            td.bar { (bar(row, scale)) }
             td.number {
                 @match row.interval {
-                    Some(interval) => { (span(interval)) @if row.drawn() == "utterances" { sup title="utterances drawn" { "u" } } }
+                    Some(interval) => {
+                        (span(interval)) @if row.speakers < FEWEST { sup title="utterances drawn" { "u" } }
+                    }
                     None => { span.quiet { "too few" } }
                 }
             }
@@ -92,7 +104,7 @@ fn line(row: &Row, end: f64, overall: f64) -> Markup {
 }
 
 /// A bar up to the rate, a whisker over its interval, and a line where the rate of all lies.
-fn bar(row: &Row, end: f64, overall: f64) -> Markup {
+fn bar(row: &Row, Scale { overall, end }: Scale) -> Markup {
     let place = |rate: f64| format!("{:.2}%", (100.0 * rate / end).clamp(0.0, 100.0));
     let said = match row.interval {
         Some(interval) => format!("{}, interval {}", percent(row.score.per()), span(interval)),
@@ -152,7 +164,7 @@ mod tests {
     fn a_rate_of_nothing_is_drawn() {
         let score = Score { insertions: 2, ..Score::default() };
         let row = Row { name: "<x>".into(), score, utterances: 1, speakers: 1, interval: None };
-        let table = table("what", "phone", &[row], 10.0).into_string();
+        let table = table("what", "phone", &[row], Scale { overall: 10.0, end: 20.0 }).into_string();
         assert!(table.contains("&lt;x&gt;") && table.contains("too few") && !table.contains("inf"));
     }
 }

@@ -2,8 +2,7 @@
 #![forbid(unsafe_code)]
 
 use super::rates::percent;
-use super::{Heard, Material, media};
-use crate::audio::Waveform;
+use super::{Heard, Material, media, spectrogram};
 use crate::phones::Folding;
 use crate::score::{Edit, Protocol, Silence, align};
 use maud::{Markup, html};
@@ -14,14 +13,6 @@ const SHORTEST: usize = 5;
 const LONGEST: f64 = 20.0;
 /// Sound and pictures of all of them together at most, bytes.
 const ROOM: usize = 9_000_000;
-/// Size of the picture: a second's width, and its parts' heights from top to bottom, pixels.
-const SECOND: f64 = 200.0;
-const LANE: f64 = 17.0;
-const SOUND: f64 = 150.0;
-const AXIS: f64 = 22.0;
-/// To the left are frequencies.
-const LEFT: f64 = 44.0;
-
 /// The whole section.
 ///
 /// # Errors
@@ -63,7 +54,7 @@ fn worst<'h, 'a>(heard: &'h [Heard<'a>], count: usize) -> Vec<&'h Heard<'a>> {
 
 /// What became of a symbol: a class of the style sheet, and a sign for those who do not see its colour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Fate {
+pub enum Fate {
     Matched,
     Substituted,
     Deleted,
@@ -80,7 +71,8 @@ impl Fate {
         }
     }
 
-    fn class(self) -> &'static str {
+    /// As the style sheet names it.
+    pub fn class(self) -> &'static str {
         match self {
             Self::Matched => "matched",
             Self::Substituted => "substituted",
@@ -89,7 +81,8 @@ impl Fate {
         }
     }
 
-    fn sign(self) -> &'static str {
+    /// As it is marked.
+    pub fn sign(self) -> &'static str {
         match self {
             Self::Matched => "",
             Self::Substituted => "≠",
@@ -102,16 +95,19 @@ impl Fate {
 fn article(material: &Material<'_>, rank: usize, one: &Heard<'_>, room: &mut usize) -> anyhow::Result<Markup> {
     let Heard { score, recognized, utterance } = *one;
     let protocol = material.protocol;
-    let (reference, heard) = (protocol.symbols(&recognized.reference), protocol.symbols(&recognized.hypothesis));
-    let edits = align(&reference, &heard, protocol.convention);
+    let [reference, hypothesis] = [&recognized.reference, &recognized.hypothesis].map(|text| protocol.symbols(text));
+    let edits = align(&reference, &hypothesis, protocol.convention);
     let wave = utterance.load(media::RATE)?;
     let cut = wave.seconds() > LONGEST;
     let wave = if cut { wave.cut(0.0, LONGEST) } else { wave };
     let sound = media::sound(&wave)?;
-    let fits = sound.len() <= *room;
-    *room -= if fits { sound.len() } else { 0 };
-    let picture = picture(&fates(protocol, &recognized.hypothesis, &edits), recognized, wave)?;
-    *room = room.saturating_sub(picture.0.len());
+    let picture = spectrogram::with_labels(&fates(protocol, &recognized.hypothesis, &edits), recognized, wave)?;
+    let mut fits = |size: usize| {
+        let left = room.checked_sub(size);
+        *room = left.unwrap_or(*room);
+        left.is_some()
+    };
+    let (drawn, played) = (fits(picture.0.len()), fits(sound.len()));
     Ok(html! {
         article {
             h3 { span.rank { (rank) } (recognized.id) }
@@ -122,10 +118,10 @@ fn article(material: &Material<'_>, rank: usize, one: &Heard<'_>, room: &mut usi
             }
             @if !utterance.text.is_empty() { p.said { (utterance.text) } }
             (pairs(&edits))
-            div.scroll { (picture) }
-            @if fits { audio controls="controls" preload="none" src=(sound) aria-label={ "Sound of " (recognized.id) } {} }
-            @if cut { p.note { "Only the first " (LONGEST) " seconds are shown" @if fits { " and can be heard" } "." } }
-            @if !fits { p.note { "Its sound is left out, to keep the page small." } }
+            @if drawn { div.scroll { (picture) } }
+            @if played { audio controls="controls" preload="none" src=(sound) aria-label={ "Sound of " (recognized.id) } {} }
+            @if cut { p.note { "Only the first " (LONGEST) " seconds are shown and can be heard." } }
+            @if !played { p.note { "Its sound is left out, to keep the page small." } }
         }
     })
 }
@@ -167,35 +163,6 @@ fn fates(protocol: &Protocol, hypothesis: &str, edits: &[Edit<&str>]) -> Vec<Opt
         }
     });
     counts.collect()
-}
-
-/// The spectrogram with what was heard over it.
-fn picture(fates: &[Option<Fate>], recognized: &crate::evaluate::Recognized, wave: Waveform) -> anyhow::Result<Markup> {
-    let seconds = wave.seconds();
-    let Some((image, start, end)) = media::spectrogram(wave)? else { return Ok(html! {}) };
-    let x = |time: f64| format!("{:.1}", LEFT + time * SECOND);
-    let (width, height) = (LEFT + seconds * SECOND + 8.0, 2.0 * LANE + SOUND + AXIS);
-    let (top, bottom) = (2.0 * LANE + 2.0, 2.0 * LANE + SOUND);
-    let heard = recognized.hypothesis.split_whitespace().zip(&recognized.times).zip(fates);
-    let shown = heard.filter(|((_, (start, _)), _)| *start < seconds).enumerate();
-    Ok(html! {
-        svg.spectrogram role="img" aria-label={ "Spectrogram of " (recognized.id) " with what was heard" }
-            width=(format!("{width:.0}")) height=(format!("{height:.0}")) viewBox=(format!("0 0 {width:.1} {height:.1}")) {
-            image href=(image) x=(x(start)) y=(top) width=(format!("{:.1}", (end - start) * SECOND)) height=(bottom - top) preserveAspectRatio="none" {}
-            @for hz in [500.0, 1000.0, 2000.0, 4000.0] {
-                text.quiet x=(LEFT - 6.0) y=(format!("{:.1}", bottom - media::height(hz) * (bottom - top) + 4.0)) text-anchor="end" { (hz) }
-            }
-            @for second in 0..=(seconds * 2.0) as usize {
-                text.quiet x=(x(second as f64 / 2.0)) y=(height - 6.0) text-anchor="middle" { (second as f64 / 2.0) @if second == 0 { " s" } }
-            }
-            @for (n, ((symbol, (from, to)), fate)) in shown {
-                @let lane = if n % 2 == 0 { LANE } else { 2.0 * LANE };
-                @let class = fate.map_or("uncounted", Fate::class);
-                line class=(class) x1=(x(*from)) x2=(x(*from)) y1=(lane - 10.0) y2=(bottom) {}
-                text class=(class) x=(x(from + 0.012)) y=(lane - 3.0) { (symbol) (fate.map_or("", Fate::sign)) title { (format!("{from:.2} to {to:.2} s")) } }
-            }
-        }
-    })
 }
 
 #[cfg(test)]

@@ -11,7 +11,6 @@ use maud::{Markup, html};
 const SECOND: f64 = 200.0;
 const LANE: f64 = 17.0;
 const LANES: usize = 3;
-const TOP: f64 = LANE * LANES as f64;
 const SOUND: f64 = 150.0;
 const AXIS: f64 = 22.0;
 /// To the left are frequencies.
@@ -56,13 +55,16 @@ pub fn with_labels(fates: &[Option<Fate>], recognized: &Recognized, wave: Wavefo
     let labels = heard.map(|((symbol, times), fate)| Label { symbol, fate: *fate, times: *times });
     let labels: Vec<Label<'_>> = labels.filter(|label| label.times.0 < seconds).collect();
     let x = |time: f64| format!("{:.1}", LEFT + time * SECOND);
-    let (width, height) = (LEFT + seconds * SECOND + 16.0, TOP + SOUND + AXIS);
-    let y = |hz: f64| format!("{:.1}", TOP + SOUND - media::height(hz) * SOUND + 4.0);
+    let lanes = lanes(&labels);
+    // Where the picture begins: below the lanes that are needed.
+    let top = LANE * (1 + lanes.iter().copied().max().unwrap_or(0)) as f64;
+    let (width, height) = (LEFT + seconds * SECOND + 16.0, top + SOUND + AXIS);
+    let y = |hz: f64| format!("{:.1}", top + SOUND - media::height(hz) * SOUND + 4.0);
     let halves = (0..=(seconds * 2.0) as usize).map(|half| half as f64 / 2.0);
     Ok(html! {
         svg.spectrogram role="img" aria-label={ "Spectrogram of " (recognized.id) " with what was heard" }
             width=(format!("{width:.0}")) height=(height) viewBox=(format!("0 0 {width:.0} {height}")) {
-            image href=(image) x=(x(start)) y=(TOP) width=(format!("{:.1}", (end - start) * SECOND))
+            image href=(image) x=(x(start)) y=(top) width=(format!("{:.1}", (end - start) * SECOND))
                 height=(SOUND) preserveAspectRatio="none" {}
             @for (hz, name) in [(500.0, "500 Hz"), (1000.0, "1 kHz"), (2000.0, "2 kHz"), (4000.0, "4 kHz")] {
                 text.quiet x=(LEFT - 6.0) y=(y(hz)) text-anchor="end" { (name) }
@@ -70,19 +72,19 @@ pub fn with_labels(fates: &[Option<Fate>], recognized: &Recognized, wave: Wavefo
             @for second in halves {
                 text.quiet x=(x(second)) y=(height - 6.0) text-anchor="middle" { (second) " s" }
             }
-            @for (label, lane) in labels.iter().zip(lanes(&labels)) { (over(label, lane)) }
+            @for (label, lane) in labels.iter().zip(lanes) { (over(label, lane, top)) }
         }
     })
 }
 
 /// A label, a line from it to the picture, and one through the picture, where the symbol begins.
-fn over(label: &Label<'_>, lane: usize) -> Markup {
+fn over(label: &Label<'_>, lane: usize, top: f64) -> Markup {
     let Label { symbol, fate, times: (from, to) } = *label;
     let x = format!("{:.1}", LEFT + from * SECOND);
     let y = LANE * (lane + 1) as f64;
     html! {
-        line.lead x1=(x) x2=(x) y1=(y - 12.0) y2=(TOP) {}
-        line.start x1=(x) x2=(x) y1=(TOP) y2=(TOP + SOUND) {}
+        line.lead x1=(x) x2=(x) y1=(y - 12.0) y2=(top) {}
+        line.start x1=(x) x2=(x) y1=(top) y2=(top + SOUND) {}
         text class=(label.class()) x=(format!("{:.1}", LEFT + from * SECOND + 3.0)) y=(y - 3.0) {
             (symbol) (fate.map_or("", Fate::sign))
             title { (format!("{from:.2} to {to:.2} s")) }

@@ -1,7 +1,7 @@
 //! `formant evaluate --report`: a page that needs nothing but itself.
 #![forbid(unsafe_code)]
 
-use crate::support::{Place, data, tiny_run};
+use crate::support::{Place, data, tiny_run, wav};
 use quick_xml::events::Event;
 
 /// The page of an evaluation of the samples, and what else was asked for.
@@ -91,6 +91,18 @@ fn words_have_a_page_too() {
     let page = report(&Place::new(), &["--words", "--worst", "3"]);
     assert_eq!(sections(&page), ["rate", "confusions", "speakers", "lengths", "worst", "again"]);
     assert!(page.contains("word error rate") && !page.contains("Confusion matrix"));
+}
+
+#[test]
+fn long_utterances_are_cut() {
+    let place = Place::new();
+    place.write("long.wav", wav(&[0.0; 8000 * 25], 8000));
+    place.write("x.manifest.tsv", "path\tphones\nlong.wav\tk ae t s aw\n");
+    place.run(&["evaluate", "-d", ".", "-s", "x", "--report", "r.html"]).fine();
+    let page = std::fs::read_to_string(place.path("r.html")).unwrap();
+    assert!(page.contains("Only the first 20 seconds") && page.contains("The corpus does not say who speaks."));
+    // 20 seconds at 16 kHz and 16 bits, as base64.
+    assert!((850_000..1_000_000).contains(&page.len()), "{}", page.len());
 }
 
 #[test]

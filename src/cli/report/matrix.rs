@@ -151,7 +151,8 @@ fn matrix(counts: &Counts<'_>) -> Markup {
                 title { "Confusion matrix: rows are phones of the reference, columns what was heard" }
                 (frame(counts))
                 @for (x, symbol) in &columns {
-                    text.symbol x=(middle(*x)) y=(TOP - 8) text-anchor="middle" { (symbol.unwrap_or("−")) }
+                    @let name = symbol.unwrap_or("−");
+                    text.symbol.long[name.chars().count() > 3] x=(middle(*x)) y=(TOP - 8) text-anchor="middle" { (name) }
                 }
                 text.quiet x=(LEFT + (n + 1) * CELL + GAP + 50) y=(TOP - 8) text-anchor="end" { "count" }
                 @for (y, reference) in &rows {

@@ -39,6 +39,8 @@ mod layering;
 mod library;
 /// `formant prepare`: corpora as they are distributed.
 mod prepare;
+/// `formant evaluate --report`: a page that needs nothing but itself.
+mod report;
 /// Broken off and gone on with: SIGKILL, Ctrl-C, full disks.
 mod resume;
 /// Every instruction set gives the same answer.

@@ -470,6 +470,16 @@ pub struct EvaluateArgs {
     /// Folder for ref.trn, hyp.trn and hyp.ctm, which NIST's sclite reads; made if it is missing
     #[arg(long, value_name = "DIR")]
     pub sclite: Option<PathBuf>,
+    /// Page with everything about the rate, one HTML file: tables, confusion matrix, worst utterances with sound
+    ///
+    /// Rates by protocol, speaker, sex, dialect, age and whatever else the corpus has columns for, by duration and rate of
+    /// speech, each with its interval; the confusion matrix; the worst utterances, aligned, with spectrogram and sound; the
+    /// training curves if --model is a run's. Nothing is loaded from elsewhere, and no script runs.
+    #[arg(long, value_name = "FILE")]
+    pub report: Option<PathBuf>,
+    /// Utterances with most errors that the page shows
+    #[arg(long, value_name = "N", default_value_t = 10, requires = "report")]
+    pub worst: usize,
     /// Write the rate into the model's file, where 'formant info' shows it; needs --model
     #[arg(long, value_name = "SET", requires = "model")]
     pub record: Option<String>,

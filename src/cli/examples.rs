@@ -175,6 +175,8 @@ Examples:
       One number, for a script.
   formant evaluate -d timit -s test -m run --protocol graves --results run.jsonl
       The rate that papers on TIMIT give, and a file for 'formant compare'.
+  formant evaluate -d corpus -s test -m run --report report.html
+      A page for the browser: rates of all groups, confusion matrix, worst utterances with sound.
 
 JSON keys:
   per (percent; with --words wer), substitutions, deletions, insertions, utterances, reference_phones,

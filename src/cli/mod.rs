@@ -25,6 +25,7 @@ pub mod options;
 mod output;
 mod plot;
 mod prepare;
+mod report;
 mod said;
 mod train;
 mod transcribe;

@@ -46,7 +46,7 @@ pub fn run(args: &TrainArgs) -> anyhow::Result<Outcome> {
 }
 
 /// The curves' points, from the log.
-fn points(epochs: &[EpochRecord]) -> Vec<CurvePoint> {
+pub fn points(epochs: &[EpochRecord]) -> Vec<CurvePoint> {
     let point = |e: &EpochRecord| CurvePoint {
         epoch: e.epoch as f64,
         train_loss: e.loss,

@@ -7,6 +7,9 @@ mod summary;
 use super::args::{By, EvaluateArgs};
 use super::decoding::Decoding;
 use super::output::{self, Progress};
+use super::plot::CurvePoint;
+use super::report::Material;
+use super::train::points;
 use super::{Outcome, device, load_model_on, model_file, use_threads};
 use crate::corpus::Manifest;
 use crate::decode::DecoderConfig;
@@ -17,6 +20,7 @@ use crate::model::{Measured, Model};
 use crate::phones::{Folding, PhoneSet};
 use crate::recognize::Recognizer;
 use crate::score::Protocol;
+use crate::train::Log;
 use std::collections::BTreeSet;
 use std::path::Path;
 use summary::{Rates, Summary};
@@ -67,6 +71,24 @@ pub fn run(args: &EvaluateArgs) -> anyhow::Result<Outcome> {
     };
     let summary = Summary::new(&evaluation, recognizer.model().name(), &protocol, about, rates)?;
     summary.warn_of_other_sets();
+    if let Some(path) = &args.report {
+        let _waiting = Progress::waiting("report");
+        let material = Material {
+            evaluation: &evaluation,
+            manifest: &manifest,
+            column: &args.column,
+            protocol: &protocol,
+            protocols: if rates == Rates::Phones { Protocol::all()? } else { Vec::new() },
+            unit: rates.unit(),
+            about: &summary.protocol,
+            model: &summary.model,
+            split: &args.split,
+            curves: curves(args.model.model.as_deref())?,
+            worst: args.worst,
+            command: typed(),
+        };
+        files::write_atomic(path, &material.page()?)?;
+    }
     if let (Some(set), Some(path)) = (&args.record, &args.model.model) {
         record(path, set, &summary)?;
     }
@@ -94,6 +116,23 @@ fn phone_protocol(args: &EvaluateArgs) -> anyhow::Result<Protocol> {
         Some(fold) if fold != "timit39" => Protocol::folded(Folding::named(fold)?),
         _ => Protocol::named(&args.protocol)?,
     })
+}
+
+/// The epochs of the run that made a model, if its log still lies beside it.
+fn curves(model: Option<&Path>) -> crate::Result<Vec<CurvePoint>> {
+    let folder = model.map(model_file).and_then(|file| file.parent().map(Path::to_owned));
+    match folder.filter(|folder| folder.join("metrics.jsonl").exists()) {
+        Some(folder) => Ok(points(&Log::epochs(&folder)?)),
+        None => Ok(Vec::new()),
+    }
+}
+
+/// The words of this command, as a shell would take them.
+fn typed() -> String {
+    let plain = |word: &str| !word.is_empty() && word.chars().all(|c| c.is_alphanumeric() || "-_./=,:+%@".contains(c));
+    let quoted = |word: String| if plain(&word) { word } else { format!("'{}'", word.replace('\'', r"'\''")) };
+    let words = std::env::args_os().skip(1).map(|word| quoted(word.to_string_lossy().into_owned()));
+    ["formant".to_owned()].into_iter().chain(words).collect::<Vec<_>>().join(" ")
 }
 
 /// Writes the figure into the card of the model in `path`, in the place of an older one for the same set and protocol.

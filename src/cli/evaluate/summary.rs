@@ -2,13 +2,12 @@
 #![forbid(unsafe_code)]
 
 use crate::cli::output::{self, Table};
+use crate::cli::report::SEED;
 use crate::evaluate::Evaluation;
 use crate::score::{Protocol, Report, Score};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
-/// Seed of the intervals' draws, so that a figure can be made again.
-pub const SEED: u64 = 1;
 /// Pairs of phones that are listed.
 const PAIRS: usize = 20;
 /// Utterances of TIMIT's core test set.

@@ -71,6 +71,22 @@ impl Spectrogram<'_> {
         Ok(bitmap.png()?)
     }
 
+    /// The colours alone as a PNG file: a pixel a frame and a filter, without axes and text.
+    ///
+    /// # Errors
+    /// If it cannot be encoded.
+    pub fn bare(&self) -> anyhow::Result<Vec<u8>> {
+        let heat = Heat::new(self.features, self.front);
+        let (width, height) = (u32::try_from(heat.columns)?, u32::try_from(self.front.bins)?);
+        Ok(encode(width, height, &heat.levels, Some(&palette()))?)
+    }
+
+    /// From when to when the columns of frames stand, in seconds.
+    pub fn covers(&self) -> (f64, f64) {
+        let columns = self.seconds().1;
+        (columns.start, columns.end)
+    }
+
     /// Draws all but the colours; says where those of the spectrogram and those of its scale go.
     fn draw<DB: DrawingBackend>(
         &self,

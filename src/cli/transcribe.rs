@@ -41,7 +41,9 @@ pub fn run(args: &TranscribeArgs) -> anyhow::Result<Outcome> {
     let model = load_model_on(args.model.model.as_deref(), &device)?;
     let (decoder, lexicon) = decoding.build(model.phones())?;
     let precision = args.model.device.precision.into();
-    let recognizer = Recognizer::with_precision(model, &DecoderConfig::Greedy, precision)?.with_decoder(decoder);
+    let recognizer = Recognizer::with_precision(model, &DecoderConfig::Greedy, precision)?
+        .with_decoder(decoder)
+        .with_hypotheses(args.nbest.unwrap_or(1).into());
     let folding = Folding::named(&args.fold)?;
     let paths = inputs.all.len() > 1 || args.files.len() > 1 || inputs.all.iter().any(|input| input.found);
     let phones = recognizer.model().phones();

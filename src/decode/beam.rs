@@ -18,17 +18,21 @@ pub struct Beam {
 
 impl Decoder for Beam {
     fn decode(&self, log_probs: &LogProbs) -> Vec<Hypothesis> {
-        search(log_probs, self.width, &mut Free)
+        self.decode_best(log_probs, self.width)
+    }
+
+    fn decode_best(&self, log_probs: &LogProbs, most: usize) -> Vec<Hypothesis> {
+        search(log_probs, self.width, most, &mut Free)
     }
 }
 
-/// The transcripts left at the end of a beam of `width` prefixes, best first; never none.
-pub fn search<G: Grammar>(log_probs: &LogProbs, width: usize, grammar: &mut G) -> Vec<Hypothesis> {
+/// The transcripts left at the end of a beam of `width` prefixes, best first, at most so many; never none.
+pub fn search<G: Grammar>(log_probs: &LogProbs, width: usize, most: usize, grammar: &mut G) -> Vec<Hypothesis> {
     let mut search = Search::new(width, log_probs.classes(), grammar);
     for (t, row) in log_probs.rows().enumerate() {
         search.step(t, row);
     }
-    search.finish(log_probs.frames())
+    search.finish(log_probs.frames(), most)
 }
 
 /// Labels whose log probability lies this far below the frame's best are not tried.
@@ -157,6 +161,8 @@ fn apart(segments: &mut [Segment], frames: usize) {
 #[derive(Clone, Copy)]
 struct Entry {
     node: u32,
+    /// Its last phone.
+    last: PhoneId,
     blank: f64,
     phone: f64,
 }
@@ -164,6 +170,11 @@ struct Entry {
 impl Entry {
     fn total(&self) -> f64 {
         self.blank + self.phone
+    }
+
+    /// What of it can be made longer by a phone: after the same phone only a path through a blank.
+    fn reach(&self, phone: PhoneId) -> f64 {
+        if self.last == phone { self.blank } else { self.total() }
     }
 }
 
@@ -215,7 +226,7 @@ impl<'g, G: Grammar> Search<'g, G> {
             width,
             trie: Trie::new(grammar.start()),
             grammar,
-            beam: vec![Entry { node: 0, blank: 1.0, phone: 0.0 }],
+            beam: vec![Entry { node: 0, last: PhoneId::BLANK, blank: 1.0, phone: 0.0 }],
             unit: 0.0,
             stays: Vec::new(),
             candidates: Vec::new(),
@@ -231,10 +242,6 @@ impl<'g, G: Grammar> Search<'g, G> {
         let best = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
         self.probabilities.clear();
         self.probabilities.extend(row.iter().map(|p| f64::from((p - best).exp())));
-        self.labels.clear();
-        let tried = (1..classes).filter(|&c| row[c] > best - FLOOR);
-        self.labels.extend(tried.map(|c| (PhoneId(c as u16), self.probabilities[c])));
-        self.labels.sort_unstable_by(|a, b| b.1.total_cmp(&a.1).then(a.0.0.cmp(&b.0.0)));
         for (place, entry) in self.beam.iter().enumerate() {
             self.trie.nodes[entry.node as usize].place = place as u32;
         }
@@ -244,10 +251,21 @@ impl<'g, G: Grammar> Search<'g, G> {
         if self.candidates.len() == self.width {
             bound = self.candidates.iter().fold(f64::INFINITY, |low, c| low.min(c.score));
         }
+        self.sort_labels(row, best, bound);
         self.lengthen(t, classes, bound);
         let scale = self.choose(t, row);
         self.unit += f64::from(best) - scale.ln();
         std::mem::swap(&mut self.beam, &mut self.next);
+    }
+
+    /// Labels that can bring some prefix above `bound`.
+    fn sort_labels(&mut self, row: &[f32], best: f32, bound: f64) {
+        let highest = self.beam.iter().map(Entry::total).fold(0.0, f64::max) * self.grammar.most();
+        let Self { labels, probabilities, .. } = self;
+        labels.clear();
+        let tried = (1..row.len()).filter(|&c| row[c] > best - FLOOR && highest * probabilities[c] >= bound);
+        labels.extend(tried.map(|c| (PhoneId(c as u16), probabilities[c])));
+        labels.sort_unstable_by(|a, b| b.1.total_cmp(&a.1).then(a.0.0.cmp(&b.0.0)));
     }
 
     /// Prefixes that stay as they are: by a blank, by their last phone once more, or by that phone after the prefix before.
@@ -257,13 +275,14 @@ impl<'g, G: Grammar> Search<'g, G> {
         self.candidates.clear();
         self.taken.resize(self.width.max(1) * classes, NONE);
         for (place, entry) in self.beam.iter().enumerate() {
-            let mut stay = Entry { node: entry.node, blank: entry.total() * blank, phone: 0.0 };
+            let mut stay = Entry { blank: entry.total() * blank, phone: 0.0, ..*entry };
             if entry.node != 0 {
-                let Node { phone, parent, weight, .. } = self.trie.nodes[entry.node as usize];
+                let Node { parent, weight, .. } = self.trie.nodes[entry.node as usize];
+                let phone = entry.last;
                 let mut before = entry.phone;
                 let parent_place = self.trie.nodes[parent as usize].place;
                 if let Some(parent) = self.beam.get(parent_place as usize) {
-                    before += self.reach(parent, phone) * weight;
+                    before += parent.reach(phone) * weight;
                     self.taken[parent_place as usize * classes + phone.index()] = t as u32;
                 }
                 stay.phone = before * self.probabilities[phone.index()];
@@ -284,7 +303,7 @@ impl<'g, G: Grammar> Search<'g, G> {
                 if total * p * most < bound || total * p == 0.0 {
                     break;
                 }
-                let score = self.reach(entry, phone) * p;
+                let score = entry.reach(phone) * p;
                 let taken = self.taken[place * classes + phone.index()] == t as u32;
                 if score * most < bound || score == 0.0 || (G::SINGLE && taken) {
                     continue;
@@ -321,22 +340,17 @@ impl<'g, G: Grammar> Search<'g, G> {
         for candidate in &self.candidates {
             let stay = self.stays[candidate.from as usize];
             self.next.push(if candidate.phone == PhoneId::BLANK {
-                Entry { node: stay.node, blank: stay.blank * scale, phone: stay.phone * scale }
+                Entry { blank: stay.blank * scale, phone: stay.phone * scale, ..stay }
             } else {
                 let node = longer(&mut self.trie, self.grammar, stay.node, candidate);
                 self.trie.note_peak(node, t, row[candidate.phone.index()]);
-                Entry { node, blank: 0.0, phone: candidate.score * scale }
+                Entry { node, last: candidate.phone, blank: 0.0, phone: candidate.score * scale }
             });
         }
         scale
     }
 
-    /// What of a prefix can be made longer by a phone: after the same phone only a path through a blank.
-    fn reach(&self, entry: &Entry, phone: PhoneId) -> f64 {
-        if self.trie.nodes[entry.node as usize].phone == phone { entry.blank } else { entry.total() }
-    }
-
-    fn finish(self, frames: usize) -> Vec<Hypothesis> {
+    fn finish(self, frames: usize, most: usize) -> Vec<Hypothesis> {
         let mut ends: Vec<(f64, u32)> = Vec::with_capacity(self.beam.len());
         for entry in &self.beam {
             let state = self.trie.nodes[entry.node as usize].state;
@@ -354,7 +368,7 @@ impl<'g, G: Grammar> Search<'g, G> {
             let score = (total.ln() + self.unit) as f32;
             Hypothesis { phones: segments.iter().map(|s| s.phone).collect(), score, segments, words }
         };
-        ends.iter().map(finish).collect()
+        ends.iter().take(most.max(1)).map(finish).collect()
     }
 
     /// The prefix up to the last word of a prefix.
@@ -439,6 +453,19 @@ mod tests {
                     assert!(f64::from(hypothesis.score) <= truth[&hypothesis.phones].ln() + 1e-5, "seed {seed}");
                 }
             }
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn the_best_are_the_first_of_all() -> crate::Result<()> {
+        let mut rng = Rng::stream(3, "beam", 3);
+        let log_probs = LogProbs::from_logits((0..30 * 6).map(|_| 2.0 * rng.normal()).collect(), 6)?;
+        let beam = Beam { width: 20 };
+        let all = beam.decode(&log_probs);
+        assert_eq!(all.len(), 20);
+        for most in [0, 1, 7, 50] {
+            assert_eq!(beam.decode_best(&log_probs, most), all[..most.clamp(1, 20)]);
         }
         Ok(())
     }

@@ -132,11 +132,22 @@ pub struct HeardWord {
 pub trait Decoder: Send + Sync {
     /// Transcripts, best first; never empty.
     fn decode(&self, log_probs: &LogProbs) -> Vec<Hypothesis>;
+
+    /// The first `most` of them, or the best if that is 0: a decoder may save the work for the others.
+    fn decode_best(&self, log_probs: &LogProbs, most: usize) -> Vec<Hypothesis> {
+        let mut all = self.decode(log_probs);
+        all.truncate(most.max(1));
+        all
+    }
 }
 
 impl Decoder for Box<dyn Decoder> {
     fn decode(&self, log_probs: &LogProbs) -> Vec<Hypothesis> {
         self.as_ref().decode(log_probs)
+    }
+
+    fn decode_best(&self, log_probs: &LogProbs, most: usize) -> Vec<Hypothesis> {
+        self.as_ref().decode_best(log_probs, most)
     }
 }
 

@@ -44,7 +44,11 @@ impl PhoneLmBeam {
 
 impl Decoder for PhoneLmBeam {
     fn decode(&self, log_probs: &LogProbs) -> Vec<Hypothesis> {
-        beam::search(log_probs, self.width, &mut PhoneGrammar::new(self))
+        self.decode_best(log_probs, self.width)
+    }
+
+    fn decode_best(&self, log_probs: &LogProbs, most: usize) -> Vec<Hypothesis> {
+        beam::search(log_probs, self.width, most, &mut PhoneGrammar::new(self))
     }
 }
 

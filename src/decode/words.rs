@@ -155,7 +155,11 @@ impl WordModel {
 
 impl Decoder for WordBeam {
     fn decode(&self, log_probs: &LogProbs) -> Vec<Hypothesis> {
-        beam::search(log_probs, self.width, &mut WordGrammar { decoder: self })
+        self.decode_best(log_probs, self.width)
+    }
+
+    fn decode_best(&self, log_probs: &LogProbs, most: usize) -> Vec<Hypothesis> {
+        beam::search(log_probs, self.width, most, &mut WordGrammar { decoder: self })
     }
 }
 
@@ -294,7 +298,7 @@ mod tests {
         for seed in 0..5 {
             let mut rng = Rng::stream(seed, "words", 0);
             let log_probs = LogProbs::from_logits((0..5 * 4).map(|_| rng.normal()).collect(), 4)?;
-            let free: BTreeMap<_, _> = beam::search(&log_probs, 5000, &mut super::super::grammar::Free)
+            let free: BTreeMap<_, _> = beam::search(&log_probs, 5000, 5000, &mut super::super::grammar::Free)
                 .into_iter()
                 .map(|h| (h.phones, h.score))
                 .collect();

@@ -37,6 +37,8 @@ pub struct Recognizer {
     model: Model,
     extractor: FeatureExtractor,
     decoder: Box<dyn Decoder>,
+    /// Hypotheses of a recording.
+    most: usize,
 }
 
 /// What was heard in a recording.
@@ -78,12 +80,18 @@ impl Recognizer {
     /// products of another precision.
     pub fn with_precision(mut model: Model, decoder: &DecoderConfig, precision: Precision) -> Result<Self> {
         model.network = model.network.prepared(model.front.dim(), precision)?;
-        Ok(Self { extractor: FeatureExtractor::new(&model.front)?, decoder: decoder.build()?, model })
+        let (extractor, decoder) = (FeatureExtractor::new(&model.front)?, decoder.build()?);
+        Ok(Self { extractor, decoder, model, most: usize::MAX })
     }
 
     /// The same with another decoder, which need not be one of formant's.
     pub fn with_decoder(self, decoder: impl Decoder + 'static) -> Self {
         Self { decoder: Box::new(decoder), ..self }
+    }
+
+    /// The same with at most so many hypotheses of a recording. With fewer than a beam is wide, it is faster.
+    pub fn with_hypotheses(self, most: usize) -> Self {
+        Self { most, ..self }
     }
 
     /// The model.
@@ -96,12 +104,16 @@ impl Recognizer {
         let log_probs = self.log_probs(wave)?;
         let longest = (PIECE_SECONDS / self.model.frame_shift()) as usize;
         let hypotheses = if log_probs.frames() <= longest {
-            self.decoder.decode(&log_probs)
+            self.decoder.decode_best(&log_probs, self.most)
         } else {
             // Piece by piece: what a decoder remembers grows with what it reads.
             let mut all = Hypothesis { phones: Vec::new(), score: 0.0, segments: Vec::new(), words: Vec::new() };
             for piece in pieces(&log_probs, longest) {
-                stream::append(&mut all, self.decoder.decode(&log_probs.cut(&piece)).swap_remove(0), piece.start);
+                stream::append(
+                    &mut all,
+                    self.decoder.decode_best(&log_probs.cut(&piece), 1).swap_remove(0),
+                    piece.start,
+                );
             }
             vec![all]
         };

@@ -291,7 +291,7 @@ impl Stream<'_> {
         let model = &self.recognizer.model;
         let classes = model.phones.classes();
         let log_probs = LogProbs::from_logits(self.logits[..frames * classes].to_vec(), classes)?;
-        let hypothesis = self.recognizer.decoder.decode(&log_probs).swap_remove(0);
+        let hypothesis = self.recognizer.decoder.decode_best(&log_probs, 1).swap_remove(0);
         let shift = model.frame_shift();
         let heard = self.arrived as f64 / f64::from(model.front.sample_rate);
         let clock = self.recognizer.clock_at(self.begin as f64 * shift, heard);

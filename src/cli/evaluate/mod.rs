@@ -43,7 +43,8 @@ pub fn run(args: &EvaluateArgs) -> anyhow::Result<Outcome> {
     let model = load_model_on(args.model.model.as_deref(), &device)?;
     let (decoder, lexicon) = decoding.build(model.phones())?;
     let recognizer = Recognizer::with_precision(model, &DecoderConfig::Greedy, args.model.device.precision.into())?
-        .with_decoder(decoder);
+        .with_decoder(decoder)
+        .with_hypotheses(1);
     let (compare, protocol) = match &lexicon {
         Some(lexicon) => {
             warn_of_unknown(unknown_words(&manifest, lexicon), "words of the texts are not in the dictionary");

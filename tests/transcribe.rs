@@ -3,6 +3,7 @@
 
 use crate::support::{Place, data, skipped, symbols, tiny_model, wait, wav};
 use formant::audio::Waveform;
+use formant::score::Report;
 use std::process::Stdio;
 
 const SAMPLES: [&str; 8] = [
@@ -237,4 +238,29 @@ fn a_long_recording_is_heard_to_its_end() {
         let last = heard(begin);
         assert!(last.len() > 3, "{last:?} is too little{}", ran.report());
     }
+}
+
+#[test]
+fn silence_can_be_left_out() {
+    let place = Place::new();
+    let (first, second) = (data("samples/so0120.wav"), data("samples/an4-fbbh.wav"));
+    let sound = |path: &str| Waveform::open(path).unwrap().samples().to_vec();
+    let begin = sound(&first).len() as f64 / 16000.0;
+    let joined = [sound(&first), vec![0.0; 5 * 16000], sound(&second)].concat();
+    place.write("joined.wav", wav(&joined, 16000));
+    let ran = place.run(&["transcribe", "joined.wav", "--vad", "--format", "json"]).fine();
+    let segments = ran.json()[0]["segments"].as_array().unwrap().clone();
+    let starts: Vec<f64> = segments.iter().map(|segment| segment["start"].as_f64().unwrap()).collect();
+    assert!(starts.windows(2).all(|pair| pair[0] <= pair[1]), "{}", ran.report());
+    let silent = |t: f64| (begin + 0.5..begin + 4.5).contains(&t);
+    assert!(starts.iter().all(|start| !silent(*start)), "{}", ran.report());
+    // Each stretch is heard nearly as it is alone: frames fall elsewhere.
+    let alone = |path: &str| place.run(&["transcribe", path, "--vad"]).fine().out.trim_end().to_owned();
+    let together = place.run(&["transcribe", "joined.wav", "--vad"]).fine().out;
+    let alone = format!("{} {}", alone(&first), alone(&second));
+    let (alone, together): (Vec<_>, Vec<_>) = (alone.split(' ').collect(), together.trim_end().split(' ').collect());
+    let score = Report::default().add("", &alone, &together);
+    assert!(score.reference > 30 && score.errors() <= 5, "{score:?}");
+    place.write("silent.wav", wav(&[0.0; 40_000], 16000));
+    assert_eq!(place.run(&["transcribe", "silent.wav", "--vad"]).fine().out, "\n");
 }

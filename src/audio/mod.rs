@@ -1,12 +1,14 @@
 //! Recordings: from the bytes of a file to mono samples at one rate.
 #![forbid(unsafe_code)]
 
+mod activity;
 pub mod augment;
 mod decode;
 mod encode;
 mod live;
 mod resample;
 
+pub use activity::{ActivityOptions, activity};
 pub use decode::{container, panics_are_contained};
 pub use encode::sphere;
 pub use live::Live;

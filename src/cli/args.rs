@@ -172,6 +172,9 @@ pub struct TranscribeArgs {
     /// Channel of the recording: mix, or a number counted from 0
     #[arg(long, value_name = "CHANNEL", default_value = "mix", value_parser = channel)]
     pub channel: Channel,
+    /// Hear only stretches with sound, each for itself; silence is found by its energy
+    #[arg(long, conflicts_with_all = ["stream", "nbest"])]
+    pub vad: bool,
     /// Whether, and how, sound is heard as it arrives.
     #[command(flatten)]
     pub stream: StreamArgs,
@@ -439,6 +442,9 @@ pub struct EvaluateArgs {
     /// Decoder.
     #[command(flatten)]
     pub decoder: DecoderArgs,
+    /// Hear only stretches with sound, each for itself; silence is found by its energy
+    #[arg(long, conflicts_with = "stream")]
+    pub vad: bool,
     /// Whether, and how, recordings are heard as if they arrived just then.
     #[command(flatten)]
     pub stream: StreamArgs,

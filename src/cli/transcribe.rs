@@ -13,7 +13,7 @@ use super::output::{self, Progress};
 use super::said::Said;
 use super::{Outcome, audio_warnings, device, load_model_on, use_threads};
 use crate::annotation::{Annotation, Interval, Tier};
-use crate::audio::{self, ReadOptions, Waveform};
+use crate::audio::{self, ActivityOptions, ReadOptions, Waveform};
 use crate::decode::{DecoderConfig, HeardWord, Hypothesis, Segment};
 use crate::parallel;
 use crate::phones::Folding;
@@ -41,9 +41,12 @@ pub fn run(args: &TranscribeArgs) -> anyhow::Result<Outcome> {
     let model = load_model_on(args.model.model.as_deref(), &device)?;
     let (decoder, lexicon) = decoding.build(model.phones())?;
     let precision = args.model.device.precision.into();
-    let recognizer = Recognizer::with_precision(model, &DecoderConfig::Greedy, precision)?
+    let mut recognizer = Recognizer::with_precision(model, &DecoderConfig::Greedy, precision)?
         .with_decoder(decoder)
         .with_hypotheses(args.nbest.unwrap_or(1).into());
+    if args.vad {
+        recognizer = recognizer.with_activity(ActivityOptions::default());
+    }
     let folding = Folding::named(&args.fold)?;
     let paths = inputs.all.len() > 1 || args.files.len() > 1 || inputs.all.iter().any(|input| input.found);
     let phones = recognizer.model().phones();

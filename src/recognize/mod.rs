@@ -10,7 +10,7 @@ mod stream;
 pub use stream::{Event, Stream, StreamOptions, Utterance};
 
 use crate::align::{Alignment, Sound};
-use crate::audio::Waveform;
+use crate::audio::{ActivityOptions, Waveform, activity};
 use crate::corpus::Batch;
 use crate::decode::{Clock, Decoder, DecoderConfig, Hypothesis, LogProbs, Segment};
 use crate::error::Result;
@@ -39,6 +39,8 @@ pub struct Recognizer {
     decoder: Box<dyn Decoder>,
     /// Hypotheses of a recording.
     most: usize,
+    /// How silence is found, if it is left out.
+    activity: Option<ActivityOptions>,
 }
 
 /// What was heard in a recording.
@@ -81,7 +83,7 @@ impl Recognizer {
     pub fn with_precision(mut model: Model, decoder: &DecoderConfig, precision: Precision) -> Result<Self> {
         model.network = model.network.prepared(model.front.dim(), precision)?;
         let (extractor, decoder) = (FeatureExtractor::new(&model.front)?, decoder.build()?);
-        Ok(Self { extractor, decoder, model, most: usize::MAX })
+        Ok(Self { extractor, decoder, model, most: usize::MAX, activity: None })
     }
 
     /// The same with another decoder, which need not be one of formant's.
@@ -94,6 +96,12 @@ impl Recognizer {
         Self { most, ..self }
     }
 
+    /// The same, hearing only stretches with sound, each for itself: what is said in a long silence is then nothing, and each
+    /// stretch is normalised as if it were a recording. There is one hypothesis then.
+    pub fn with_activity(self, options: ActivityOptions) -> Self {
+        Self { activity: Some(options), ..self }
+    }
+
     /// The model.
     pub fn model(&self) -> &Model {
         &self.model
@@ -101,6 +109,19 @@ impl Recognizer {
 
     /// What is said in a recording, by the decoder.
     pub fn transcribe(&self, wave: &Waveform) -> Result<Transcript> {
+        let Some(options) = &self.activity else { return self.transcribe_all(wave) };
+        let mut all = Hypothesis { phones: Vec::new(), score: 0.0, segments: Vec::new(), words: Vec::new() };
+        for (start, end) in activity(wave, options) {
+            // Frames of the stretch are frames of the recording.
+            let first = (start / self.model.frame_shift()).floor();
+            let stretch = wave.cut(first * self.model.frame_shift(), end);
+            stream::append(&mut all, self.transcribe_all(&stretch)?.hypotheses.swap_remove(0), first as usize);
+        }
+        Ok(Transcript { hypotheses: vec![all], clock: self.clock(wave) })
+    }
+
+    /// What is said in a recording, silence and all.
+    fn transcribe_all(&self, wave: &Waveform) -> Result<Transcript> {
         let log_probs = self.log_probs(wave)?;
         let longest = (PIECE_SECONDS / self.model.frame_shift()) as usize;
         let hypotheses = if log_probs.frames() <= longest {

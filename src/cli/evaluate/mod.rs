@@ -11,6 +11,7 @@ use super::plot::CurvePoint;
 use super::report::Material;
 use super::train::points;
 use super::{Outcome, device, load_model_on, model_file, use_threads};
+use crate::audio::ActivityOptions;
 use crate::corpus::Manifest;
 use crate::decode::DecoderConfig;
 use crate::evaluate::{Compare, Results, evaluate};
@@ -42,9 +43,12 @@ pub fn run(args: &EvaluateArgs) -> anyhow::Result<Outcome> {
     }
     let model = load_model_on(args.model.model.as_deref(), &device)?;
     let (decoder, lexicon) = decoding.build(model.phones())?;
-    let recognizer = Recognizer::with_precision(model, &DecoderConfig::Greedy, args.model.device.precision.into())?
+    let mut recognizer = Recognizer::with_precision(model, &DecoderConfig::Greedy, args.model.device.precision.into())?
         .with_decoder(decoder)
         .with_hypotheses(1);
+    if args.vad {
+        recognizer = recognizer.with_activity(ActivityOptions::default());
+    }
     let (compare, protocol) = match &lexicon {
         Some(lexicon) => {
             warn_of_unknown(unknown_words(&manifest, lexicon), "words of the texts are not in the dictionary");
@@ -165,6 +169,9 @@ fn about(args: &EvaluateArgs, compared: &str, decoding: &Decoding) -> String {
     let (split, mut decoder) = (&args.split, decoding.describe());
     if args.stream.stream {
         decoder += &format!(", as a stream heard at most {:.2} s late", args.stream.options().latency());
+    }
+    if args.vad {
+        decoder += ", silence left out";
     }
     format!("split {split}{which}, {source}, {compared}, {decoder}")
 }

@@ -179,8 +179,14 @@ impl Header {
     }
 }
 
+/// As much of a header's value as a message has room for: a damaged one may be all of the file.
+fn shown(value: &str) -> &str {
+    const MOST: usize = 40;
+    value.char_indices().nth(MOST).map_or(value, |(end, _)| &value[..end])
+}
+
 fn number<T: std::str::FromStr>(field: &str, value: &str) -> Result<T, String> {
-    value.parse().map_err(|_| format!("a SPHERE file whose {field} is {value:?}"))
+    value.parse().map_err(|_| format!("a SPHERE file whose {field} is {:?}", shown(value)))
 }
 
 /// Some programs write it as a real number.
@@ -188,7 +194,7 @@ fn sample_rate(value: &str) -> Result<u32, String> {
     let rate: f64 = number("sample_rate", value)?;
     match rate.round() {
         whole if (0.0..=f64::from(u32::MAX)).contains(&whole) => Ok(whole as u32),
-        _ => Err(format!("a sample rate of {value} Hz cannot be right")),
+        _ => Err(format!("a sample rate of {} Hz cannot be right", shown(value))),
     }
 }
 
@@ -208,8 +214,9 @@ fn coding(value: &str) -> Result<(Coding, bool), String> {
     };
     coding.zip(shorten).ok_or_else(|| {
         format!(
-            "a SPHERE file coded as {value:?}: pcm, ulaw and alaw can be read, also with embedded-shorten; \
-             NIST's w_decode makes others into those"
+            "a SPHERE file coded as {:?}: pcm, ulaw and alaw can be read, also with embedded-shorten; \
+             NIST's w_decode makes others into those",
+            shown(value)
         )
     })
 }
@@ -224,7 +231,9 @@ fn low_first(order: &str, bytes: usize) -> Result<bool, String> {
         "10" => Ok(false),
         _ if order == up => Ok(true),
         _ if order == down => Ok(false),
-        _ => Err(format!("a SPHERE file whose sample_byte_format is {order:?}, with samples of {bytes} bytes")),
+        _ => {
+            Err(format!("a SPHERE file whose sample_byte_format is {:?}, with samples of {bytes} bytes", shown(order)))
+        }
     }
 }
 
@@ -313,6 +322,16 @@ mod tests {
             assert_eq!(warnings(unknown, 18)?, (4, String::new()));
         }
         Ok(())
+    }
+
+    #[test]
+    fn a_damaged_value_is_not_told_at_length() {
+        let error = channel_error(&sphere(2048, &format!("sample_count -i {}x\n", "\u{e9}".repeat(600)), &[0; 8]));
+        assert!(error.len() < 160 && error.contains("sample_count"), "{error}");
+    }
+
+    fn channel_error(bytes: &[u8]) -> String {
+        channel(bytes, 0).unwrap_err().to_string()
     }
 
     proptest! {

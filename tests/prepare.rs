@@ -233,3 +233,29 @@ fn a_corpus_in_timits_layout_and_back() {
     };
     assert_eq!(phn("again"), phn("out"));
 }
+
+#[test]
+fn the_pronunciation_that_is_said_is_chosen() {
+    let place = Place::new();
+    fs::create_dir_all(place.path("lj/wavs")).unwrap();
+    // "Read", "the" and "a" have several pronunciations; the second text is not what is said.
+    let manifest = fs::read_to_string(data("samples.manifest.tsv")).unwrap();
+    let field = |name: &str, n: usize| {
+        let line = manifest.lines().find(|line| line.starts_with(name)).unwrap();
+        line.split('\t').nth(n).unwrap().to_owned()
+    };
+    let mut table = String::new();
+    for name in ["samples/so0120.wav", "samples/so1293.wav"] {
+        let id = name.trim_start_matches("samples/").trim_end_matches(".wav");
+        fs::copy(data(name), place.path(&format!("lj/wavs/{id}.wav"))).unwrap();
+        let text = if id == "so0120" { field(name, 3) } else { "seven hundred thousand elephants".to_owned() };
+        table += &format!("{id}|{text}|{text}\n");
+    }
+    place.write("lj/metadata.csv", table);
+    let ran = place.run(&["prepare", "ljspeech", "lj", "--out", "out", "--align"]).ends(3);
+    assert!(ran.err.contains("so1293.wav: its text is hardly what is said (left out)"), "{}", ran.report());
+    let text = fs::read_to_string(place.path("out/train.manifest.tsv")).unwrap();
+    let rows: Vec<Vec<&str>> = text.lines().skip(1).map(|line| line.split('\t').collect()).collect();
+    assert_eq!(rows.len(), 1, "{}", ran.report());
+    assert!(rows[0][4].split(' ').count() > 5, "{}", ran.report());
+}

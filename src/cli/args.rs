@@ -335,6 +335,14 @@ pub struct PrepareArgs {
     /// Those of TIMIT are always decoded.
     #[arg(long)]
     pub no_check: bool,
+    /// Of each word's pronunciations take the one that is said, by forced alignment; leave out what is hardly said
+    ///
+    /// Not for TIMIT, whose labels are what was heard. Takes some hundredths of the recordings' length.
+    #[arg(long)]
+    pub align: bool,
+    /// What aligns.
+    #[command(flatten)]
+    pub model: ModelArgs,
     /// Print one JSON object
     #[arg(long)]
     pub json: bool,

@@ -127,6 +127,8 @@ Examples:
       train, dev (50 speakers), test (the core test set) and test-complete, without the sa sentences.
   formant prepare librispeech LibriSpeech --out libri --lexicon more.dict
       A split a subset; phones are the first pronunciation of each word.
+  formant prepare commonvoice cv/en --out voices --align
+      The pronunciation of each word that is said, and only texts that are.
   formant train --data timit --out run --set data.phones=data
       What comes next: data.phones=data takes the phones from the labels.
 

@@ -1,19 +1,24 @@
 //! `formant prepare`: from a corpus as it is distributed to manifests, and what is wrong with it.
 #![forbid(unsafe_code)]
 
+use super::align::aligner::Aligner;
 use super::args::{CorpusKind, Phones, PrepareArgs};
 use super::output::{self, Progress, Table};
-use super::{Outcome, use_threads};
+use super::{Outcome, device, load_model_on, use_threads};
+use crate::audio::Waveform;
 use crate::corpus::timit::Inventory;
 use crate::corpus::{Prepared, Problem, Row, Split, common_voice, kaldi, librispeech, ljspeech, timit};
-use crate::files;
+use crate::decode::DecoderConfig;
 use crate::lexicon::Lexicon;
-use crate::phones::PhoneSet;
+use crate::phones::{Names, PhoneSet};
 use crate::prepare::{label, look_at_recordings};
+use crate::recognize::Recognizer;
+use crate::{files, parallel};
 use anyhow::Context;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::OnceLock;
 
@@ -25,8 +30,9 @@ const NAMED: usize = 20;
 /// Runs `formant prepare`.
 pub fn run(args: &PrepareArgs) -> anyhow::Result<Outcome> {
     use_threads(args.threads)?;
-    if args.corpus == CorpusKind::Timit && args.lexicon.is_some() {
-        return Err(output::with_hint("timit has phones: no dictionary is needed", "leave --lexicon out"));
+    if args.corpus == CorpusKind::Timit && (args.lexicon.is_some() || args.align) {
+        let what = "timit has phones: no dictionary is needed, and nothing is chosen";
+        return Err(output::with_hint(what, "leave --lexicon and --align out"));
     }
     let dir = fs::canonicalize(&args.dir).with_context(|| output::path(&args.dir))?;
     fs::create_dir_all(&args.out).with_context(|| output::path(&args.out))?;
@@ -88,7 +94,69 @@ fn read(args: &PrepareArgs, dir: &Path) -> anyhow::Result<Prepared> {
     if !args.no_check {
         look_at_recordings(&mut prepared, &progress)?;
     }
+    if args.align {
+        drop(bar);
+        choose_pronunciations(args, &mut prepared, &lexicon)?;
+    }
     Ok(prepared)
+}
+
+/// Labels each utterance with those of its words' pronunciations that fit its sound best; the model's phones are ARPAbet's.
+/// An utterance whose text is hardly what is said is left out.
+fn choose_pronunciations(args: &PrepareArgs, prepared: &mut Prepared, lexicon: &Lexicon) -> anyhow::Result<()> {
+    let device = device::resolve(args.model.device)?;
+    let model = load_model_on(args.model.model.as_deref(), &device)?;
+    if model.phones().symbols() != PhoneSet::arpabet39().symbols() {
+        return Err(output::with_hint("--align needs a model of ARPAbet's 39 phones", "leave --model out"));
+    }
+    let recognizer = Recognizer::with_precision(model, &DecoderConfig::Greedy, args.model.device.precision.into())?;
+    let aligner = Aligner { recognizer: &recognizer, lexicon: Some(lexicon), names: Names::Own };
+    let rows: Vec<(usize, usize)> =
+        prepared.splits.iter().enumerate().flat_map(|(s, split)| (0..split.rows.len()).map(move |r| (s, r))).collect();
+    let progress = Progress::counting(rows.len(), "utterances aligned");
+    let mut labels = Vec::with_capacity(rows.len());
+    let align = |n: usize| {
+        let split = &prepared.splits[rows[n].0];
+        let row = &split.rows[rows[n].1];
+        let aligned = aligner.align(&sound(split, row)?, &row.text)?;
+        let phones: Vec<_> = aligned.alignment.phones.iter().map(|phone| phone.phone).collect();
+        anyhow::ensure!(!aligned.is_suspect(), "its text is hardly what is said");
+        anyhow::Ok(recognizer.model().phones().decode(&phones))
+    };
+    parallel::in_order(rows.len(), align, |n, label| {
+        progress.set(n + 1);
+        labels.push(label);
+        ControlFlow::Continue(())
+    })?;
+    let mut labels = labels.into_iter();
+    for split in &mut prepared.splits {
+        let problems = &mut prepared.problems;
+        split.rows.retain_mut(|row| match labels.next() {
+            Some(Ok(label)) => {
+                row.phones = label;
+                true
+            }
+            Some(Err(error)) => {
+                problems.push(Problem::left_out(&row.audio, format!("{error:#}")));
+                false
+            }
+            None => false,
+        });
+    }
+    Ok(())
+}
+
+/// The sound of an utterance: its recording, or the part between the columns `start` and `end`.
+fn sound(split: &Split, row: &Row) -> anyhow::Result<Waveform> {
+    let wave = Waveform::open(&row.audio)?;
+    let seconds = |name: &str| {
+        let place = split.more.iter().position(|column| *column == name)?;
+        row.more[place].parse::<f64>().ok()
+    };
+    Ok(match seconds("start").zip(seconds("end")) {
+        Some((start, end)) => wave.cut(start, end),
+        None => wave,
+    })
 }
 
 /// Names what is wrong: the first on standard error, all in `problems.tsv`, which an earlier run may have left.

@@ -17,6 +17,14 @@ pub enum Emission {
 const ANY_PHONE_COST: f32 = 1.0;
 
 impl Emission {
+    /// The phone of a segment; the blank for any phone.
+    pub fn phone(self) -> PhoneId {
+        match self {
+            Self::Symbol(phone) => phone,
+            Self::AnyPhone => PhoneId::BLANK,
+        }
+    }
+
     /// Its log probability in a frame.
     pub fn log_prob(self, row: &[f32]) -> f32 {
         match self {

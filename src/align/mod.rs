@@ -181,16 +181,6 @@ impl Path {
     }
 }
 
-impl Emission {
-    /// The phone of a segment; the blank for any phone.
-    fn phone(self) -> PhoneId {
-        match self {
-            Self::Symbol(phone) => phone,
-            Self::AnyPhone => PhoneId::BLANK,
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -71,7 +71,11 @@ pub fn look_at_recordings(prepared: &mut Prepared, progress: &(dyn Fn(usize, usi
                 rows[n].seconds = Some(wave.seconds());
                 problems.extend(wave.warnings().iter().map(|what| Problem::noted(&rows[n].audio, what)));
             }
-            Some(Err(error)) => problems.push(Problem::left_out(&rows[n].audio, error.to_string())),
+            Some(Err(error)) => {
+                // The file's name stands beside it.
+                let (what, name) = (error.to_string(), format!("{}: ", rows[n].audio.display()));
+                problems.push(Problem::left_out(&rows[n].audio, what.strip_prefix(&name).unwrap_or(&what)));
+            }
             None => {}
         }
         progress(n + 1, count);

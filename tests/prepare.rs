@@ -165,7 +165,7 @@ fn what_is_wrong_is_named_and_left_out() {
         "kept|SX1.PHN|a gap between zz and h# at 2000",
         "kept|SX1.PHN|h# and zz overlap at 900",
         "kept|SX1.PHN|it ends at sample 90000, but its recording has 51200",
-        "kept|SX1.PHN|label \"zz\" is none of TIMIT's 61, here for the first time",
+        "kept|SX1.WAV|its label \"zz\" is none of TIMIT's 61, here for the first time",
         "left out|SX2.PHN|2: not `first-sample end-sample label`",
         "left out|SX3.PHN|no recording lies beside it",
     ];

@@ -255,8 +255,8 @@ fn unknown_labels(prepared: &mut Prepared) {
     for row in prepared.splits.iter().flat_map(|split| &split.rows) {
         for label in row.more[labels].split(' ').filter(|label| !known.contains(label)) {
             if seen.insert(label.to_owned()) {
-                let what = format!("label {label:?} is none of TIMIT's 61, here for the first time");
-                prepared.problems.push(Problem::noted(&row.audio.with_extension("PHN"), what));
+                let what = format!("its label {label:?} is none of TIMIT's 61, here for the first time");
+                prepared.problems.push(Problem::noted(&row.audio, what));
             }
         }
     }
